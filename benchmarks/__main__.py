@@ -5,7 +5,6 @@ Prints every table of docs/performance.md as Markdown. The short form takes up t
 figures of extraction and training are of that network and of these photos.
 """
 
-import argparse
 import importlib
 import platform
 import time
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks.measure import Settings, Table, peaks, real_options
+from benchmarks.measure import Settings, Table, command_line, peaks, real_options
 from deepibl.engine import onednn
 from matlab_compat.faiss_library import choose_kernels
 
@@ -21,9 +20,7 @@ BENCHMARKS = ("extraction", "training", "search", "growth", "scale", "loading")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--full", action="store_true", help="the largest sizes; takes long")
     how.add_argument("--smoke", action="store_true", help="tiny sizes, results compared")

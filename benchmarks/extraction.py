@@ -159,10 +159,8 @@ def _batches(settings: Settings, net: SimpleNN, port: Port, images: Tensor) -> T
     flop, rows = gigaflop(net, height, width), []
     for name, each in found.items():
         speed = count / each.seconds
-        rows.append(
-            [name, f"{speed:.2f}", f"{each.ratio:.2f}", f"{each.cpu_ratio:.2f}", f"{flop * speed:.0f}",
-             f"{each.error:.1e}", f"{memory[name]:.0f}"]
-        )  # fmt: skip
+        ratios, (error,) = each.cells("ratio:.2f", "cpu_ratio:.2f"), each.cells("error:.1e")
+        rows.append([name, f"{speed:.2f}", *ratios, f"{flop * speed:.0f}", error, f"{memory[name]:.0f}"])
     columns = ["engine", "images/s", "x port", "x port (processor time)", "GFLOP/s", "cosine distance", "MB"]
     note = (
         f"{width}x{height}, {flop:.1f} GFLOP an image counted as direct convolutions; MB: by how much memory "
@@ -182,7 +180,7 @@ def _files(settings: Settings, net: SimpleNN, port: Port) -> Table:
             cases[f"extract {precision}"] = Case(job, LIMITS[precision] * settings.slack, keep=True)
         found = paired(cases, 3 if settings.full else 1, distance, "JPEG files")
     rows = [
-        [name, f"{count / each.seconds:.2f}", f"{each.ratio:.2f}", f"{each.error:.1e}"]
+        [name, f"{count / each.seconds:.2f}", *each.cells("ratio:.2f", "error:.1e")]
         for name, each in found.items()
     ]
     columns = ["from JPEG files, --engine auto", "images/s", "x port", "cosine distance"]

@@ -10,7 +10,6 @@ is 1 then. --output adds results to a Markdown file as they come. --smoke walks 
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import time
@@ -35,7 +34,7 @@ from benchmarks.extraction import (
     without_whitening,
     write_photos,
 )
-from benchmarks.measure import Settings, Table, in_a_process, real_options, require, timed
+from benchmarks.measure import Settings, Table, command_line, in_a_process, real_options, require, timed
 from deepibl.datasets import PlaceDataset, load_dbstruct
 from deepibl.engine import choose_engine
 from deepibl.engine.batch import extract_prepared
@@ -65,7 +64,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], float]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class StageOptions:
     """What a stage works with: the options of the command line of these names."""
 
     settings: Settings
@@ -77,9 +76,9 @@ class Asked:
     output: Path | None = None
 
 
-def extraction(asked: Asked) -> Iterator[Table]:
-    net, images, device = network(asked.settings), photos(asked.settings, asked.batch), asked.device
-    flop, peak = gigaflop(net, *images.shape[2:]) / 1e3, convolution_peak(asked)
+def extraction(options: StageOptions) -> Iterator[Table]:
+    net, images, device = network(options.settings), photos(options.settings, options.batch), options.device
+    flop, peak = gigaflop(net, *images.shape[2:]) / 1e3, convolution_peak(options)
     table = Table(
         f"Extraction, batch of {len(images)}, {images.shape[3]}x{images.shape[2]}",
         ["engine", "precision", "images/s", "TFLOP/s", "of the bf16 peak"],
@@ -87,22 +86,22 @@ def extraction(asked: Asked) -> Iterator[Table]:
     )
     failed: list[str] = []
     for name, precision in ENGINES[device.type]:
-        with going_on(f"{name} {precision}", failed):
+        with noting_failure(f"{name} {precision}", failed):
             describe = describer(net, images, name, precision, device)
             speed = len(images) / seconds(describe, device, 10)
             table.rows.append(
                 [name, precision, f"{speed:.1f}", f"{speed * flop:.1f}", f"{speed * flop / peak:.0%}"]
             )
     yield table
-    count = 8 if asked.settings.smoke else 4096
+    count = 8 if options.settings.smoke else 4096
     table = Table(f"{count} JPEG files to descriptors", ["engine", "precision", "images/s"])
     with tempfile.TemporaryDirectory() as folder:
-        files = write_photos(asked.settings, Path(folder), count)
+        files = write_photos(options.settings, Path(folder), count)
         for name, precision in FROM_FILES[device.type]:
-            with going_on(f"files, {name} {precision}", failed):
-                how = {"precision": precision, "engine": name, "batch_size": asked.batch, "device": device}
+            with noting_failure(f"files, {name} {precision}", failed):
+                how = {"precision": precision, "engine": name, "batch_size": options.batch, "device": device}
                 job = partial(extract, net, progress=False, **how)
-                job(files[: 6 * asked.batch])  # warms up
+                job(files[: 6 * options.batch])  # warms up
                 some = files[: count // 8] if precision == "fp32" else files
                 taken = timed(lambda job=job, some=some: np.array(job(some)))[0]
                 table.rows.append([name, precision, f"{len(some) / taken:.1f}"])
@@ -110,22 +109,22 @@ def extraction(asked: Asked) -> Iterator[Table]:
     require(not failed, f"failed: {failed}")
 
 
-def parity(asked: Asked) -> Iterator[Table]:
+def parity(options: StageOptions) -> Iterator[Table]:
     """Raises Mismatch for a result that is farther from the CPU's than LIMITS and GRADIENTS allow."""
-    net, images = network(asked.settings), photos(asked.settings, min(4, asked.batch))
+    net, images = network(options.settings), photos(options.settings, min(4, options.batch))
     want = describer(net, images, "torch", "fp32", torch.device("cpu"))()
     table = Table("Against the CPU, float32", ["engine", "precision", "difference", "at most"])
     failed: list[str] = []
-    for name, precision in ENGINES[asked.device.type]:
-        with going_on(f"{name} {precision}", failed):
-            describe = describer(net, images, name, precision, asked.device)
+    for name, precision in ENGINES[options.device.type]:
+        with noting_failure(f"{name} {precision}", failed):
+            describe = describer(net, images, name, precision, options.device)
             found, limit = distance(describe().cpu(), want), LIMITS[precision]
             table.rows.append([name, precision, f"cosine {found:.1e}", limit])
             require(found <= limit, f"{name} {precision}: {found}")
-    exact = gradient(asked.settings, "fp32", torch.device("cpu"))
+    exact = gradient(options.settings, "fp32", torch.device("cpu"))
     for precision, limit in GRADIENTS.items():
-        with going_on(f"gradient, {precision}", failed):
-            got = gradient(asked.settings, precision, asked.device)
+        with noting_failure(f"gradient, {precision}", failed):
+            got = gradient(options.settings, precision, options.device)
             away = float((got - exact).norm() / exact.norm())
             table.rows.append([f"gradient of {FIRST}", precision, f"{away:.1e}", limit])
             require(away <= limit, f"gradient, {precision}: {away}")
@@ -133,24 +132,33 @@ def parity(asked: Asked) -> Iterator[Table]:
     require(not failed, f"failed: {failed}")
 
 
-def epoch(asked: Asked) -> Iterator[Table]:
+def epoch(options: StageOptions) -> Iterator[Table]:
     """Seconds of an epoch, refreshes and tests included, whose maps are kept already: the test before it has
     computed all of them.
     """
     failed: list[str] = []
-    for name, (speed, most) in [list(WAYS.items())[number - 1] for number in asked.ways]:
-        with going_on(name, failed), tempfile.TemporaryDirectory() as folder:
-            part, on_gpu = min(asked.share, most), asked.device.type == "cuda"
-            sets = city(asked.city or Path(folder), part, asked.settings)
+    for name, (speed, most) in [list(WAYS.items())[number - 1] for number in options.ways]:
+        with noting_failure(name, failed), tempfile.TemporaryDirectory() as folder:
+            part, on_gpu = min(options.share, most), options.device.type == "cuda"
+            sets = city(options.city or Path(folder), part, options.settings)
             if on_gpu:
-                torch.cuda.reset_peak_memory_stats(asked.device)
+                torch.cuda.reset_peak_memory_stats(options.device)
             watch, started = Stopwatch(), time.perf_counter()
             train(
-                *sets, without_whitening(network(asked.settings)), "gauss-ind", listeners=[watch],
-                session="run", epochs=1, output_prefix=f"{folder}/", use_gpu=on_gpu,
-                first_trained_layer=FIRST, refresh_interval=max(8, round(1000 * part)),
-                save_interval=10_000, extraction_batch_size=32, **speed,
-            )  # fmt: skip
+                *sets,
+                without_whitening(network(options.settings)),
+                "gauss-ind",
+                listeners=[watch],
+                session="run",
+                epochs=1,
+                output_prefix=f"{folder}/",
+                use_gpu=on_gpu,
+                first_trained_layer=FIRST,
+                refresh_interval=max(8, round(1000 * part)),
+                save_interval=10_000,
+                extraction_batch_size=32,
+                **speed,
+            )
             before = time.perf_counter() - started - watch.taken
             memory = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else 0.0
             rows = [
@@ -170,7 +178,7 @@ STAGES: dict[str, Any] = {"extraction": extraction, "parity": parity, "epoch": e
 
 
 @contextmanager
-def going_on(what: str, failed: list[str]) -> Iterator[None]:
+def noting_failure(what: str, failed: list[str]) -> Iterator[None]:
     """Prints an error inside and adds `what` to what has failed."""
     try:
         yield
@@ -247,17 +255,17 @@ def card(device: torch.device) -> str:
     return f"{name}, torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
 
 
-def convolution_peak(asked: Asked) -> float:
+def convolution_peak(options: StageOptions) -> float:
     """TFLOP/s of the best of VGG-16's convolutions in bf16, channels last."""
     images, best = 16, 0.0
-    how: dict[str, Any] = {"device": asked.device, "dtype": torch.bfloat16}
-    for channels, side in ((8, 16),) if asked.settings.smoke else ((256, 120), (512, 60), (512, 120)):
+    how: dict[str, Any] = {"device": options.device, "dtype": torch.bfloat16}
+    for channels, side in ((8, 16),) if options.settings.smoke else ((256, 120), (512, 60), (512, 120)):
         x, filters = (
             torch.randn(*shape, **how).to(memory_format=torch.channels_last)
             for shape in ((images, channels, side, side), (channels, channels, 3, 3))
         )
         with torch.inference_mode(), fastest_convolutions(tf32=False):
-            taken = seconds(lambda x=x, filters=filters: torch.conv2d(x, filters, padding=1), asked.device)
+            taken = seconds(lambda x=x, filters=filters: torch.conv2d(x, filters, padding=1), options.device)
         best = max(best, 18 * images * side**2 * channels**2 / taken / 1e12)
     return best
 
@@ -276,11 +284,11 @@ def seconds(run: Callable[[], Any], device: torch.device, repeats: int = 20) -> 
     return timed(lambda: several(count))[0] / count
 
 
-def run_stage(name: str, asked: Asked) -> None:
+def run_stage(name: str, options: StageOptions) -> None:
     """Prints a stage's tables, and adds them to --output, as they come."""
-    say(f"## {name}\n", asked.output)
-    for table in STAGES[name](asked):
-        say(table.text(), asked.output)
+    say(f"## {name}\n", options.output)
+    for table in STAGES[name](options):
+        say(table.text(), options.output)
 
 
 def say(text: str, output: Path | None) -> None:
@@ -291,9 +299,7 @@ def say(text: str, output: Path | None) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES), help="these stages")
     parser.add_argument("--output", type=Path, help="Markdown file to which results are added")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on any device")
@@ -312,10 +318,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if smoke:
         given |= {"batch": 2, "share": 0.002}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    asked, failed = Asked(Settings(smoke=smoke, **real), device, **given), list[str]()
+    options, failed = StageOptions(Settings(smoke=smoke, **real), device, **given), list[str]()
     for name in names:
-        with going_on(name, failed):
-            in_a_process(run_stage, name, asked, here=smoke)
+        with noting_failure(name, failed):
+            in_a_process(run_stage, name, options, here=smoke)
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 

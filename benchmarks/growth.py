@@ -47,12 +47,12 @@ def generated_index(path: Path, count: int, dim: int) -> PlaceIndex:
     return PlaceIndex(write_descriptors(path, count, dim), names, positions, "generated")
 
 
-def asked_rows(count: int) -> np.ndarray:
+def query_rows(count: int) -> np.ndarray:
     return np.random.default_rng(count).integers(0, count, QUERIES)
 
 
 def _of_size(index: PlaceIndex) -> list[Any]:
-    rows, count = asked_rows(len(index)), len(index)
+    rows, count = query_rows(len(index)), len(index)
     queries, near = new_pictures(rows, index.dim), index.positions[rows]
     names = [f"q{i}" for i in range(QUERIES)]
     dataset = PlaceDataset("g", index.names, index.positions, names, near + 3.0)
@@ -103,7 +103,7 @@ def _large(settings: Settings) -> Table:
         raw.unlink()
         job("every checksum compared", lambda: check_file(path))
         index = job("opened", lambda: PlaceIndex.load(path))
-        queries = new_pictures(asked_rows(count), dim)
+        queries = new_pictures(query_rows(count), dim)
         exact = job("exact", lambda: index._searcher.nearest(queries, TOP))[0]
         job("within 50 m, one position", lambda: index.search(queries, near=(500.0, 500.0), within=50.0))
         compressed = job("IVF-PQ built", lambda: CompressedIndex.build(index.descriptors))

@@ -8,7 +8,6 @@ first: by how much the area below the curve is smaller than that of the map turn
 standard error), both areas as mean cosines, and the cosine after each share of the pixels.
 """
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.measure import Table
+from benchmarks.measure import Table, command_line
 from deepibl.images import read_image
 from deepibl.networks import find_network, load_network
 from deepibl.report.cells import cell_shares
@@ -30,9 +29,7 @@ _BLUR = 0.1  # sigma of what deleted pixels become, as a share of the shorter si
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("network")
     parser.add_argument("photos", nargs="+")
     parser.add_argument("--pairs", action="store_true", help="photos are pairs of one place")
@@ -63,15 +60,8 @@ def deletion_table(
         gain = turned - areas
         error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.nan
         means = [f"{mean:.3f}" for mean in np.mean(found, axis=0)[0]]
-        rows.append(
-            [
-                method,
-                f"{gain.mean():.3f} ± {error:.3f}",
-                f"{areas.mean():.3f}",
-                f"{turned.mean():.3f}",
-                *means,
-            ]
-        )
+        figures = f"{gain.mean():.3f} ± {error:.3f}", f"{areas.mean():.3f}", f"{turned.mean():.3f}"
+        rows.append([method, *figures, *means])
     header = ["method", "gain", "area", "turned around", *(f"{share:.0%} gone" for share in SHARES)]
     rows.sort(key=lambda row: row[1], reverse=True)
     return Table(f"Cosine as pixels are deleted ({len(pairs)} photos)", header, rows)

@@ -7,7 +7,7 @@ import multiprocessing
 import statistics
 import threading
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -45,6 +45,11 @@ class Settings:
     def __post_init__(self) -> None:
         usual = 1 if self.smoke else 7 if self.full else 3
         object.__setattr__(self, "rounds", self.rounds or usual)
+
+
+def command_line(doc: str | None) -> ArgumentParser:
+    """The parser of a benchmark's command line, whose help is the module's docstring."""
+    return ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
 
 
 def real_options(parser: ArgumentParser) -> None:
@@ -98,6 +103,10 @@ class Measured:
     cpu_ratio: float
     result: Any
     error: float
+
+    def cells(self, *formats: str) -> list[str]:
+        """Its figures in a table's cells, e.g. 'seconds:.2f'."""
+        return [f"{{0.{each}}}".format(self) for each in formats]
 
 
 def paired(

@@ -9,7 +9,6 @@ it) also of the places: the share of queries whose first answer is right.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -21,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.generated import new_pictures, write_descriptors
-from benchmarks.growth import QUERIES, TOP, asked_rows
-from benchmarks.measure import Settings, Table, require, timed
+from benchmarks.growth import QUERIES, TOP, query_rows
+from benchmarks.measure import Settings, Table, command_line, require, timed
 from deepibl.features import read_features
 from deepibl.search import CompressedIndex, PlaceIndex, Searcher, found_again
 from matlab_compat.faiss_library import choose_kernels
@@ -56,7 +55,7 @@ def run(settings: Settings) -> list[Table]:
     with tempfile.TemporaryDirectory() as name:
         for count in sizes:
             whole = write_descriptors(Path(name) / "whole.npy", count, dim, np.float32)
-            queries = new_pictures(asked_rows(count), dim)
+            queries = new_pictures(query_rows(count), dim)
             found += rates(Path(name), whole, queries, codes, few if count == sizes[0] else 0)
     for rate in found:
         least = 0.95 if rate.structure_bytes == 0 else 0.5 if settings.smoke else 0.0
@@ -66,9 +65,14 @@ def run(settings: Settings) -> list[Table]:
 
 
 def rates(
-    folder: Path, whole: np.ndarray, queries: np.ndarray, codes: Sequence[int], in_milvus: int,
-    clock: Clock = time.process_time, right: np.ndarray | None = None,
-) -> list[Rates]:  # fmt: skip
+    folder: Path,
+    whole: np.ndarray,
+    queries: np.ndarray,
+    codes: Sequence[int],
+    in_milvus: int,
+    clock: Clock = time.process_time,
+    right: np.ndarray | None = None,
+) -> list[Rates]:
     """What every backend takes for descriptors (N, D) float32.
 
     in_milvus: of how many there, at most. right (Q, n): which of the first n rows are right answers.
@@ -128,6 +132,7 @@ def _milvus(folder: Path, rows: np.ndarray, queries: np.ndarray, seconds: Callab
 
 
 def _table(found: Sequence[Rates], note: str) -> Table:
+    ordered = sorted(found, key=lambda rate: rate.name)
     rows = [
         [
             rate.name,
@@ -136,21 +141,14 @@ def _table(found: Sequence[Rates], note: str) -> Table:
             f"{rate.build_seconds * 1e6:,.0f}",
             " / ".join(f"{seconds * 1e3:.2f}" for seconds in rate.query_seconds),
             " / ".join(f"{recall:.3f}" for recall in rate.recall),
-            " / ".join(f"{recall:.3f}" for recall in rate.places),
         ]
-        for rate in sorted(found, key=lambda rate: rate.name)
+        for rate in ordered
     ]
-    columns = [
-        "backend",
-        "images",
-        "bytes an image",
-        "us an image to build",
-        "ms a query",
-        f"recall@{TOP}",
-        "places@1",
-    ]
-    if not any(rate.places for rate in found):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    columns = ["backend", "images", "bytes an image", "us an image to build", "ms a query", f"recall@{TOP}"]
+    if any(rate.places for rate in found):
+        columns.append("places@1")
+        for row, rate in zip(rows, ordered, strict=True):
+            row.append(" / ".join(f"{recall:.3f}" for recall in rate.places))
     note += (
         f" Bytes: descriptor + structure. Three figures: {EFFORTS['ivfpq']} lists of ivfpq, efSearch "
         f"{EFFORTS['hnsw']} of hnsw."
@@ -159,9 +157,7 @@ def _table(found: Sequence[Rates], note: str) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--real", type=Path, required=True, help="descriptors: a .npy, .h5 or .bin file")
     parser.add_argument("--queries", type=Path, help="descriptors of the queries, in another file")
     parser.add_argument("--right", type=Path, help="(Q, n) .npy: which of the first n images are right")

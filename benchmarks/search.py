@@ -39,10 +39,11 @@ def run(settings: Settings) -> list[Table]:
     }
     found = paired(cases, settings.rounds)
     rows = [
-        [name, f"{each.seconds:.2f}", f"{each.ratio:.2f}", f"{each.seconds / found[ALONE].seconds:.2f}",
-         f"{peak_memory(cases[name].run):.0f}"]
+        [name, *each.cells("seconds:.2f", "ratio:.2f"), f"{each.seconds / found[ALONE].seconds:.2f}"]
         for name, each in found.items()
-    ]  # fmt: skip
+    ]
+    for row in rows:
+        row.append(f"{peak_memory(cases[row[0]].run):.0f}")
     want, got = found[PORT].result, found[ours].result
     agree = float((want == got).mean())
     require(agree > 0.99 and bool((want[:, 0] == got[:, 0]).all()), f"search: {agree} of the ids agree")

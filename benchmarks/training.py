@@ -93,10 +93,9 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
         memory = {name: f"{peak_memory(cases[name].run):.0f}" for name in (ANEW, KEPT)}
     require(torch.equal(found[ANEW].result, found[KEPT].result), "kept maps change the gradient")
     rows = [
-        [name, f"{each.seconds:.2f}", f"{each.ratio:.1f}", f"{each.cpu_ratio:.1f}", f"{each.error:.1e}",
-         memory.get(name, "–")]
+        [name, *each.cells("seconds:.2f", "ratio:.1f", "cpu_ratio:.1f", "error:.1e"), memory.get(name, "–")]
         for name, each in found.items()
-    ]  # fmt: skip
+    ]
     columns = ["how", "s", "x port", "x port (processor time)", f"gradient of {FIRST}", "MB"]
     note = (
         "From JPEG files to gradients, backward to conv5_1; gradient: |a-b| / |b| against the port's. "
@@ -124,10 +123,13 @@ def refresh(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
         with torch.inference_mode():
             found = paired(cases, 5 if settings.full else 2, distance, "refresh")
     rows = [
-        [name, f"{1e3 * each.seconds / len(some):.0f}", f"{each.ratio:.1f}", f"{each.cpu_ratio:.1f}",
-         f"{each.error:.1e}"]
+        [
+            name,
+            f"{1e3 * each.seconds / len(some):.0f}",
+            *each.cells("ratio:.1f", "cpu_ratio:.1f", "error:.1e"),
+        ]
         for name, each in found.items()
-    ]  # fmt: skip
+    ]
     columns = ["how", "ms an image", "x port", "x port (processor time)", "cosine distance"]
     return Table(f"Features again for a refresh, {len(some)} images at a time", columns, rows)
 

@@ -102,3 +102,14 @@ def list_failures(failures: Sequence[Failure], most: int = 20) -> str:
     """The reasons, one a line, indented; of those beyond `most` only the number."""
     lines = [f"  {failure}" for failure in failures[:most]]
     return "\n".join(lines + ([f"  … and {len(failures) - most} more"] if len(failures) > most else []))
+
+
+def how_many(count: int, noun: str) -> str:
+    """A count and its noun, for messages.
+
+    >>> how_many(1, "query"), how_many(3, "query"), how_many(2, "database image")
+    ('1 query', '3 queries', '2 database images')
+    """
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.engine.batch import extract_batch
+from deepibl.errors import how_many
 from deepibl.images import LONG_SIDE
 from deepibl.networks.io import load_network
 from deepibl.networks.libraries import is_torch_id
@@ -21,7 +22,7 @@ from deepibl.networks.weights import find_network
 from deepibl.search.exact import BLOCK
 from deepibl.search.index import PlaceIndex
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath, write_text
 
 MODULE = "hloc.extractors.deepibl"
 
@@ -105,6 +106,7 @@ def write_pairs(
                     f"{name!r}, relative to {top}: hloc's pairs hold names below one folder, without spaces"
                 )
     lines = [f"{query} {match}\n" for query, *matches in named for match in matches]
-    with atomic_output(path) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
-    return f"{path}: {len(lines)} pairs of {len(named)} images, names relative to {top}"
+    write_text(path, "".join(lines))
+    return (
+        f"{path}: {how_many(len(lines), 'pair')} of {how_many(len(named), 'image')}, names relative to {top}"
+    )

@@ -44,7 +44,10 @@ def vlad_aggregate(x: Tensor, assign: Tensor, offset: Tensor, bias: Tensor | Non
         exact = torch.promote_types(x.dtype, torch.float32)
         pixels = x.to(exact).flatten(2)  # (N, D, P)
         assign, offset = assign.to(exact), offset.to(exact)
-        scores = _products(assign.t(), pixels)
+        if torch.compiler.is_compiling():  # torch.export would fold the batch, and refuse a single image
+            scores = torch.bmm(assign.t().expand(pixels.shape[0], -1, -1), pixels)  # (N, K, P)
+        else:
+            scores = assign.t() @ pixels
         if bias is not None:
             scores = scores + bias.to(exact).reshape(-1, 1)
         weights = torch.softmax(scores, 1)
@@ -54,13 +57,6 @@ def vlad_aggregate(x: Tensor, assign: Tensor, offset: Tensor, bias: Tensor | Non
 
 def _without_autocast(x: Tensor) -> torch.autocast:
     return torch.autocast("cpu" if x.device.type == "meta" else x.device.type, enabled=False)
-
-
-def _products(matrix: Tensor, batch: Tensor) -> Tensor:
-    """(K, D) times each of (N, D, P): (N, K, P)."""
-    if torch.compiler.is_compiling():  # torch.export would fold the batch, and refuse a single image
-        return torch.bmm(matrix.expand(batch.shape[0], -1, -1), batch)
-    return matrix @ batch
 
 
 class NetVLAD(nn.Module):

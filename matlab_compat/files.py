@@ -41,6 +41,12 @@ def atomic_output(path: StrPath) -> Iterator[Path]:
         raise
 
 
+def write_text(path: StrPath, text: str) -> None:
+    """Writes a text in UTF-8 to `path`, whole or not at all."""
+    with atomic_output(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def atomic_bytes(path: StrPath) -> Iterator[io.BytesIO]:
     """Yields a buffer whose bytes are then written to `path`, whole or not at all.

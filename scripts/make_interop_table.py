@@ -20,15 +20,7 @@ from torchvision.models.vgg import cfgs, make_layers
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deepibl.networks import (  # noqa: E402  # noqa: E402
-    KEY_MAPS,
-    KeyMap,
-    convert,
-    difference,
-    find_network,
-    load_torch_network,
-    save_network,
-)
+from deepibl import networks  # noqa: E402
 from matlab_compat.errors import MatlabCompatError  # noqa: E402
 from tests.released_layout import write_released  # noqa: E402
 
@@ -53,7 +45,7 @@ class Row(NamedTuple):
     source: Any
 
 
-def checkpoint(folder: Path, kind: KeyMap) -> Path:
+def checkpoint(folder: Path, kind: networks.KeyMap) -> Path:
     """A checkpoint of that kind with random weights: VGG-16, 8 clusters, whitening to 16 dimensions."""
     torch.manual_seed(0)
     state = {}
@@ -76,12 +68,12 @@ def rows(folder: Path, real: Path | None) -> Iterator[Row]:
     for form, path in zip(names, write_released(folder / "released", list(names), small=True), strict=True):
         yield Row(names[form], path)
     yield Row("DagNN .mat (struct)", ROOT / "tests/golden/dagnn/chain_net.mat")
-    for kind in KEY_MAPS:
+    for kind in networks.KEY_MAPS:
         yield Row(f"{kind.name}, checkpoint", checkpoint(folder, kind))
     torch.manual_seed(0)
-    resnet = load_torch_network("torchvision:resnet18", "layer2", weights="random")
+    resnet = networks.load_torch_network("torchvision:resnet18", "layer2", weights="random")
     yield Row("torchvision:resnet18, layer2", resnet)
-    yield Row("the network that ships", find_network())
+    yield Row("the network that ships", networks.find_network())
     if real is not None:
         for path in sorted(real.glob("networks/**/*.mat")):
             yield Row(f"MATLAB's own: {path.stem}", path)
@@ -92,11 +84,11 @@ def cell(source: Any, name: str, folder: Path) -> tuple[str, str]:
     target = folder / name
     try:
         if isinstance(source, Path):
-            net = convert(source, target, classes="classes" in name)
+            net = networks.convert(source, target, classes="classes" in name)
         else:
             net = source
-            save_network(net, target, classes="classes" in name)
-        found = difference(net, target, ANY_SIZE)
+            networks.save_network(net, target, classes="classes" in name)
+        found = networks.difference(net, target, ANY_SIZE)
     except MatlabCompatError as error:
         return "–", str(error).replace(str(folder), "").splitlines()[0]
     return ("0" if found.largest == 0 else f"{found.relative:.0e}"), ""

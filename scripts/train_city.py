@@ -154,7 +154,7 @@ def start(
     if crop:
         net = net.with_layers(list(net)[: net.index(crop) + 1])
     stem = str(out / "clusters")
-    built = add_pooling_for(net, method, city(train), clusters=clusters, stem=stem, progress=True)
+    built = add_pooling_for(net, method, city(train), num_clusters=clusters, stem=stem, progress=True)
     save_network(built, out / "start.mat")
 
 

@@ -51,11 +51,13 @@ def main(
     # SARE with the Gaussian kernel (Our-Ind.)
 
     options = {
-        "netID": "vd16", "layerName": "conv5_3", "backPropToLayer": "conv5_1",
+        "netID": "vd16",
+        "layerName": "conv5_3",
+        "backPropToLayer": "conv5_1",
         "method": "vlad_preL2_intra",
         "learningRate": lr,
         "doDraw": True,
-    }  # fmt: skip
+    }
     sessionID = trainGaussKernalInd(dbTrain, dbVal, **{**options, **changes})
 
     if leads:

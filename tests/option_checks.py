@@ -28,8 +28,11 @@ def layers(place, **changes):
     session = f"s{len(list((place.folder / 'out').glob('*_history.json')))}"
     run(place, sessionID=session, **changes)
     found = matfile.cell_list(place.load(session)["net"]["layers"])
-    return {matfile.text(layer["name"]): np.asarray(matfile.cell_list(layer["weights"])[0])
-            for layer in found if np.size(layer.get("weights", []))}  # fmt: skip
+    return {
+        matfile.text(layer["name"]): np.asarray(matfile.cell_list(layer["weights"])[0])
+        for layer in found
+        if np.size(layer.get("weights", []))
+    }
 
 
 def weights(place, **changes):

@@ -35,10 +35,15 @@ def evaluation(
     described, found = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (described, found))
     kind = Tokyo247 if tokyo else PlaceDataset
     dataset = kind(
-        name, [f"db{i:03d}.jpg" for i in range(database)], utm,
+        name,
+        [f"db{i:03d}.jpg" for i in range(database)],
+        utm,
         names or [f"q{i:03d}.jpg" for i in range(queries)],
-        utm[asked] + draws.uniform(-8, 8, (queries, 2)), database_root=root, query_root=root, frame="33N",
-    )  # fmt: skip
+        utm[asked] + draws.uniform(-8, 8, (queries, 2)),
+        database_root=root,
+        query_root=root,
+        frame="33N",
+    )
     result = recall_at_n(found, described, dataset)
     return Evaluation(dataset, "nets/some_net.mat", "ab" * 32, dim, result, layers, found, described)
 

@@ -51,10 +51,15 @@ def run_team(
     started = []
     for rank in range(size):
         settings = {
-            "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size,
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port, "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": size,
+            "LOCAL_WORLD_SIZE": size,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": store.port,
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
             **(environment or {}),
-        }  # fmt: skip
+        }
         ours, theirs = context.Pipe(duplex=False)
         strings = {name: str(value) for name, value in settings.items()}
         process = context.Process(target=_child, args=(strings, work, args, theirs))

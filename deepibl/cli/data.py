@@ -8,6 +8,7 @@ import typer
 
 from deepibl.cli import options as opt
 from deepibl.cli.options import argument, option
+from deepibl.errors import how_many
 from matlab_compat.errors import ArgumentError
 
 
@@ -89,7 +90,7 @@ def migrate(
             typer.echo(f"{script.name}:{mark.line}: {mark.reason}: {mark.source}", err=True)
         for note in result.notes:
             typer.echo(f"{script.name}: {note}", err=True)
-        typer.echo(f"{len(result.stops)} lines could not be translated", err=True)
+        typer.echo(f"{how_many(len(result.stops), 'line')} could not be translated", err=True)
     _end(not result.stops)
 
 
@@ -121,15 +122,12 @@ def make(
     """Make a dbStruct .mat file from folders, CSV files or the layout of VPR-datasets-downloader."""
     from deepibl.datasets.folder import make_dbstruct
 
-    dataset = make_dbstruct(
-        database, queries, output, split=split, root=root, zone=zone,
-        skip_unknown=skip_unknown, positive_distance=threshold,
-        nontrivial_distance_squared=training_threshold**2,
-    )  # fmt: skip
-    typer.echo(
-        f"{output}: {dataset.database_size} database images, {dataset.query_count} queries, UTM zone "
-        f"{dataset.frame or 'unknown'}; names are relative to {dataset.database_root}"
-    )
+    how: dict[str, Any] = {"split": split, "root": root, "zone": zone, "skip_unknown": skip_unknown}
+    how |= {"positive_distance": threshold, "nontrivial_distance_squared": training_threshold**2}
+    dataset = make_dbstruct(database, queries, output, **how)
+    found = f"{how_many(dataset.database_size, 'database image')}, {how_many(dataset.query_count, 'query')}"
+    zone = f"UTM zone {dataset.frame or 'unknown'}"
+    typer.echo(f"{output}: {found}, {zone}; names are relative to {dataset.database_root}")
 
 
 def features(
@@ -143,7 +141,7 @@ def features(
 
     names = opt.read_lines(list_file) if list_file else None
     count, size = convert_features(source, target, names=names, dim=dim)
-    typer.echo(f"{target}: {count} descriptors of {size} dimensions")
+    typer.echo(f"{target}: {how_many(count, 'descriptor')} of {size} dimensions")
 
 
 def toy(

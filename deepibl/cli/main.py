@@ -39,13 +39,16 @@ class _Group(TyperGroup):
 
 
 app = typer.Typer(
-    name="deepibl", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False,
+    name="deepibl",
+    cls=_Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-)  # fmt: skip
+)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"deepibl {metadata.version('deepibl')}")
         raise typer.Exit
 
@@ -83,23 +86,27 @@ def demo(
 
 COMMANDS = {
     "Find places": (
-        search.index, search.localize, search.serve, search.pairs, search.index_check, search.index_edit,
+        search.index,
+        search.localize,
+        search.serve,
+        search.pairs,
+        search.index_check,
+        search.index_edit,
     ),
     "Measure and look": (networks.evaluate, seeing.heatmap),
-    "Networks": (
-        networks.info, networks.convert, networks.fetch, networks.extract, networks.calibrate,
-    ),
+    "Networks": (networks.info, networks.convert, networks.fetch, networks.extract, networks.calibrate),
     "Train": (training.train, training.pick, training.pca),
     "Move from MATLAB": (data.migrate, data.verify, data.toolbox, data.convert_png),
     "Try out, and data": (demo, manual.help),
-}  # fmt: skip
+}
 GROUPS = {
     "report": ("Measure and look", "Reports of evaluations.", (seeing.compare,)),
     "data": (
-        "Try out, and data", "Data sets and feature files: check, make, convert.",
+        "Try out, and data",
+        "Data sets and feature files: check, make, convert.",
         (data.check, data.make, data.features, data.toy),
     ),
-}  # fmt: skip
+}
 
 for panel, commands in COMMANDS.items():
     for command in commands:

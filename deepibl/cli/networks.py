@@ -8,6 +8,7 @@ import typer
 
 from deepibl.cli import options as opt, seeing
 from deepibl.cli.options import argument, option
+from deepibl.errors import how_many
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 
 
@@ -82,18 +83,17 @@ def extract(
     from deepibl.features.extraction import extract_to_file
     from deepibl.features.files import side_files
     from deepibl.runtime.processes import team
-    from matlab_compat.files import atomic_output
+    from matlab_compat.files import write_text
 
     net, photos = opt.split_net(images)
     names = opt.names_given(photos, list_file, root)
     loaded, settings = opt.open_network(net, how, on_error="skip", **opt.image_reading(resize))
     report = extract_to_file(loaded, root, names, output, settings=settings)
-    typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
+    typer.echo(f"{how_many(len(report.kept), 'descriptor')} of {report.dim} dimensions in {output}")
     if report.failures:
         listed = side_files(output)[1]
         if team().leads:
-            with atomic_output(listed) as temporary:
-                temporary.write_text("".join(names[i] + "\n" for i in report.kept), encoding="utf-8")
+            write_text(listed, "".join(names[i] + "\n" for i in report.kept))
         typer.echo(f"the names of the rows are in {listed}")
     opt.tell_failures(report.failures)
 
@@ -115,10 +115,8 @@ def calibrate(
     reading = opt.image_reading(resize) or asdict(OWN_PHOTOS)
     scales = measure(load_network(opt.find_net(net)), names, root=root, **reading)
     scales.save(output)
-    typer.echo(
-        f"{output}: {len(scales.ranges)} convolutions, measured on {scales.images} images; "
-        f"use it with --precision int8 --scales {output}"
-    )
+    found = f"{how_many(len(scales.ranges), 'convolution')}, measured on {how_many(scales.images, 'image')}"
+    typer.echo(f"{output}: {found}; use it with --precision int8 --scales {output}")
 
 
 @opt.computes

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from deepibl.errors import DatasetError
+from deepibl.errors import DatasetError, how_many
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
@@ -232,7 +232,7 @@ def tell_failures(failures: Sequence[Any]) -> None:
     """Lists images that could not be read and ends with exit code 3; does nothing where all could."""
     if not failures:
         return
-    typer.echo(f"{len(failures)} image{'s' * (len(failures) > 1)} could not be read:", err=True)
+    typer.echo(f"{how_many(len(failures), 'image')} could not be read:", err=True)
     for failure in failures:
         typer.echo(f"  {failure}", err=True)
     raise typer.Exit(SOME_IMAGES_FAILED)

@@ -10,7 +10,7 @@ import typer
 
 from deepibl.cli import options as opt
 from deepibl.cli.options import argument, option
-from deepibl.errors import IndexFileError
+from deepibl.errors import IndexFileError, how_many
 from matlab_compat.errors import ArgumentError
 
 _SHOWN = 10
@@ -30,9 +30,13 @@ def index(
     dbstruct: Annotated[Path | None, option("A dbStruct .mat file.")] = None,
     root: Annotated[str | None, option("Folder of the images that --csv, --dbstruct name.")] = None,
     output: Annotated[str, option("FILE.idx; FOLDER.db with milvus.", "--output", "-o")] = "city.idx",
-    backend: Annotated[str, option("exact, ivfpq, hnsw or milvus (deepibl help scale).")] = "exact",
+    backend: Annotated[
+        str | None, option("exact, ivfpq, hnsw or milvus (deepibl help scale).", show_default="exact")
+    ] = None,
     half: Annotated[bool, option("Keep descriptors in float16.", "--half")] = False,
-    threshold: opt.Threshold = 25.0,
+    threshold: Annotated[
+        float | None, option("Metres within which a match is right.", min=0, show_default="25.0")
+    ] = None,
     confidence_from: Annotated[Path | None, option("Queries with positions to fit it on.")] = None,
     add: Annotated[bool, option("Add images to the index that is there.", "--add")] = False,
     as_json: opt.Json = False,
@@ -43,6 +47,7 @@ def index(
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
     from deepibl.datasets.catalog import database_places, query_places
     from deepibl.images.kinds import count_reasons, unused
+    from deepibl.search.backends import open_index
     from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
@@ -52,9 +57,13 @@ def index(
         raise ArgumentError(
             "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
         )
-    if add and (backend != "exact" or half or resize or threshold != THRESHOLD):
+    fixed = {"--backend": backend, "--half": half or None, "--threshold": threshold, "--resize": resize}
+    if add and (refused := [name for name, value in fixed.items() if value is not None]):
+        at = open_index(output)
         raise ArgumentError(
-            "--add keeps the index's backend, precision, scale and threshold: leave these options out"
+            f"--add keeps {output}'s backend ({at.backend}), threshold ({at.calibration.threshold:g} m), "
+            f"precision and scale of images: leave out {' and '.join(refused)}. Another backend: deepibl "
+            "index-edit --backend KIND"
         )
     places = database_places(given[0], root)
     known = query_places(confidence_from, root) if confidence_from is not None else None
@@ -63,8 +72,12 @@ def index(
     if add:
         made, failures, there = add_to_index(loaded, places, output, known=known, settings=settings)
     else:
-        about: dict[str, Any] = {"network_path": opt.find_net(net), "half": half, "backend": backend}
-        about |= {"threshold": threshold, "known": known}
+        about: dict[str, Any] = {
+            "network_path": opt.find_net(net),
+            "half": half,
+            "backend": backend or "exact",
+        }
+        about |= {"threshold": THRESHOLD if threshold is None else threshold, "known": known}
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
@@ -73,7 +86,7 @@ def index(
     unknown = [name for name in places.unknown if name not in failed]
     said |= {"left_out": dict(places.left_out), "without_position": len(unknown)}
     said |= {"positions_left_out": lost, "confidence": str(made.calibration)}
-    line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
+    line = f"{output}: {how_many(len(made), 'image')}, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
     line += f"\n{made.calibration}"
     if not made.calibration.weights and known is None:
@@ -120,7 +133,7 @@ def localize(
     from deepibl.search.export import export, require_degrees
     from deepibl.search.geometry import Reranker, make_matcher
     from deepibl.search.localization import localize as find_places, match_table, out_of_range
-    from matlab_compat.files import atomic_output
+    from matlab_compat.files import write_text
 
     names = opt.names_given(photos, list_file)
     places = open_index(index_file)
@@ -141,13 +154,12 @@ def localize(
     answers = {photo: answer.as_dict() for photo, answer in found.items()}
     opt.print_result(answers, match_table(found), as_json)
     if html is not None:
-        with atomic_output(html) as temporary:
-            temporary.write_text(match_page(list(found.items())), encoding="utf-8")
+        write_text(html, match_page(list(found.items())))
         typer.echo(f"page: {html}", err=True)
     placed = sum(answer.estimate is not None for answer in found.values())
     for kind, path in files.items():
         export(found, path, kind)
-        typer.echo(f"{path}: {placed} of {len(found)} photos with a position", err=True)
+        typer.echo(f"{path}: {placed} of {how_many(len(found), 'photo')} with a position", err=True)
     if pairs is not None:
         of = [(photo, [match.path for match in matches]) for photo, matches in found.items()]
         typer.echo(hloc.write_pairs(of, pairs, pairs_root), err=True)
@@ -204,7 +216,7 @@ def index_edit(
     names = opt.read_lines(delete) if delete is not None else []
     edited = edit_index(where, output, delete=names, merge=merge or [], backend=backend)
     said = {"index": str(output or where), "images": len(edited), "backend": edited.backend}
-    line = f"{said['index']}: {len(edited)} images, backend {edited.backend}"
+    line = f"{said['index']}: {how_many(len(edited), 'image')}, backend {edited.backend}"
     opt.print_result(said, line, as_json)
 
 
@@ -251,13 +263,19 @@ def serve(
     read = opt.scales_in(scales, precision)
     finder = PlaceFinder(loaded, places, device=where, precision=precision, engine=engine, scales=read)
     limits = Limits(
-        upload_bytes=round(max_upload * 1e6), described_pixels=max_pixels,
-        heat_pixels=min(max_pixels, Limits.heat_pixels), waiting=waiting,
-    )  # fmt: skip
+        upload_bytes=round(max_upload * 1e6),
+        described_pixels=max_pixels,
+        heat_pixels=min(max_pixels, Limits.heat_pixels),
+        waiting=waiting,
+    )
     made = app.create_app(
-        finder, root=str(root or ""), limits=limits, hosts=hosts, index_name=Path(index_file).name,
+        finder,
+        root=str(root or ""),
+        limits=limits,
+        hosts=hosts,
+        index_name=Path(index_file).name,
         tiles=squares,
-    )  # fmt: skip
+    )
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):
             typer.echo(
@@ -267,7 +285,7 @@ def serve(
             )
 
         def ready() -> None:
-            typer.echo(f"{len(places)} images, {finder.engine}", err=True)
+            typer.echo(f"{how_many(len(places), 'image')}, {finder.engine}", err=True)
             typer.echo(f"page: {server.address_of(listener, allow_host or [])}  (Ctrl+C ends it)")
 
         server.serve(made, listener, verbose=verbose, ready=ready)

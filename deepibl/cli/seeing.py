@@ -43,11 +43,9 @@ def heatmap(
         raise ArgumentError(f"give one photo (and --against another); got {len(named)}")
     networks = _networks([net, *(compare or [])], opt.choose_device(device))
     reading = Reading(**{"upright": True, **opt.image_reading(resize)})
-    rows = heatmap_rows(
-        networks, named[0], methods=METHODS if "all" in (method or ()) else method, against=against,
-        reading=reading, max_pixels=max_pixels,
-        patch=patch, step=step, batch_size=batch_size,
-    )  # fmt: skip
+    occlusion = {"patch": patch, "step": step, "batch_size": batch_size}
+    how: dict[str, Any] = {"against": against, "reading": reading, "max_pixels": max_pixels, **occlusion}
+    rows = heatmap_rows(networks, named[0], methods=METHODS if "all" in (method or ()) else method, **how)
     write_sheet(rows, output)
     opt.print_result(_as_json(rows, output), f"wrote {output}", as_json)
 
@@ -61,11 +59,10 @@ def compare(
     """Compare two evaluations of one data set on one page: recalls, curves, and the queries that changed."""
     from deepibl.report.compare import compare_runs, comparison_page
     from deepibl.report.run import read_run
-    from matlab_compat.files import atomic_output
+    from matlab_compat.files import write_text
 
     runs = read_run(first), read_run(second)
-    with atomic_output(output) as temporary:
-        temporary.write_text(comparison_page(*runs), encoding="utf-8")
+    write_text(output, comparison_page(*runs))
     summary = compare_runs(*runs)
     opt.print_result(summary.as_dict(), f"{summary}\nwrote {output}", as_json)
 

@@ -8,7 +8,7 @@ import typer
 
 from deepibl.cli import options as opt
 from deepibl.cli.options import argument, option
-from deepibl.errors import SessionError
+from deepibl.errors import SessionError, how_many
 from matlab_compat.arguments import typed_options
 from matlab_compat.errors import ArgumentError
 
@@ -66,18 +66,23 @@ def train(
     if loss not in LOSSES:
         raise ArgumentError(f"--loss must be one of {', '.join(LOSSES)}; got {loss!r}")
     flags = {
-        "layer": layer, "pooling": method, "epochs": epochs, "learning_rate": lr, "batch_size": batch_size,
+        "layer": layer,
+        "pooling": method,
+        "epochs": epochs,
+        "learning_rate": lr,
+        "batch_size": batch_size,
+    }
+    flags |= {
         "first_trained_layer": int(backprop_to) if backprop_to and backprop_to.isdigit() else backprop_to,
         "session": session,
         "output_prefix": None if out is None else f"{out}/",
         "use_gpu": None if device == "auto" else opt.choose_device(device) != "cpu",
-    }  # fmt: skip
+    }
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     given |= from_matlab_names((), typed_options(settings or []))
-    sets = training_datasets(
-        dataset, root, train_set, val_set, (train_queries, val_queries),
-        positive_distance=threshold, nontrivial_distance_squared=training_threshold**2,
-    )  # fmt: skip
+    distances = {"positive_distance": threshold, "nontrivial_distance_squared": training_threshold**2}
+    queries = train_queries, val_queries
+    sets = training_datasets(dataset, root, train_set, val_set, queries, **distances)
     for each in sets:
         each.check_images()
     listeners = usual_listeners(sys.stderr)
@@ -139,12 +144,10 @@ def pca(
     top, names = _images(images, dataset, root)
     where = opt.choose_device(device)
     loaded = chain_of(load_network(opt.find_net(net), device=where), net)
-    made = add_pca_of_images(
-        loaded, top, names, output.with_suffix(""),
-        dim=dim, whiten=whiten, at_most=at_most, device=where, batch_size=batch_size,
-    )  # fmt: skip
+    how: dict[str, Any] = {"whiten": whiten, "at_most": at_most, "device": where, "batch_size": batch_size}
+    made = add_pca_of_images(loaded, top, names, output.with_suffix(""), dim=dim, **how)
     save_network(made, output)
-    typer.echo(f"wrote {output}: {dim} dimensions, of {min(len(names), at_most)} images")
+    typer.echo(f"wrote {output}: {dim} dimensions, of {how_many(min(len(names), at_most), 'image')}")
 
 
 def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, list[str]]:

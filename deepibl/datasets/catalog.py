@@ -64,15 +64,17 @@ _OF_TOKYO_TM = ("dsetRootTokyoTM", "images/", "images/", "54N", _TOKYO_TM)
 CATALOG: dict[str, CatalogEntry] = {
     **{
         f"pitts{size}/{part}": CatalogEntry(f"pitts{size}_{part}", *_OF_PITTS)
-        for size in ("30k", "250k") for part in ("train", "val", "test")
+        for size in ("30k", "250k")
+        for part in ("train", "val", "test")
     },
     "tokyo247": CatalogEntry("tokyo247", "dsetRootTokyo247", "images/", "query/", "54N", _TOKYO247),
     **{
         f"{name}/{part}": CatalogEntry(f"tokyoTM_{part}", *_OF_TOKYO_TM)
-        for name in ("tokyoTM", "tokyoTinyTM") for part in ("train", "val")
+        for name in ("tokyoTM", "tokyoTinyTM")
+        for part in ("train", "val")
     },
     "sf0": CatalogEntry("sf0", "dsetRootSf0", "images/", "queries/", "10N", _SF),
-}  # fmt: skip
+}
 
 
 def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
@@ -86,9 +88,12 @@ def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
 
 def open_dataset(
     name: str,
-    *, root: StrPath | None = None, spec: StrPath | None = None, paths: LocalPaths | None = None,
+    *,
+    root: StrPath | None = None,
+    spec: StrPath | None = None,
+    paths: LocalPaths | None = None,
     generator: Generator | None = None,
-) -> PlaceDataset:  # fmt: skip
+) -> PlaceDataset:
     """A known data set by its name, e.g. 'pitts30k/test', 'tokyo247', 'tokyoTM/val'.
 
     root: the folder of its images/ and queries/; spec: its dbStruct file, or the folder of that file. The
@@ -129,9 +134,12 @@ def _find_spec(name: str, given: StrPath | None, root: Path, spec_dir: Path, adv
 
 def load_dbstruct(
     path: StrPath,
-    *, root: StrPath | None = None, database_root: StrPath | None = None, query_root: StrPath | None = None,
+    *,
+    root: StrPath | None = None,
+    database_root: StrPath | None = None,
+    query_root: StrPath | None = None,
     name: str | None = None,
-) -> PlaceDataset:  # fmt: skip
+) -> PlaceDataset:
     """The data set of a dbStruct .mat file.
 
     root: the folder of all images; database_root, query_root: the folders of database and query images,
@@ -177,9 +185,14 @@ def _places(source: StrPath, root: StrPath | None, kind: str) -> Places:
 
 
 def evaluation_dataset(
-    dataset: str, root: StrPath | None, db: StrPath | None, queries: StrPath | None, threshold: float,
-    protocol: str = "", skip_unknown: bool = False,
-) -> PlaceDataset:  # fmt: skip
+    dataset: str,
+    root: StrPath | None,
+    db: StrPath | None,
+    queries: StrPath | None,
+    threshold: float,
+    protocol: str = "",
+    skip_unknown: bool = False,
+) -> PlaceDataset:
     """The data set to evaluate on: a known one by its name, or one made of two sources.
 
     threshold: metres within which a match is correct, for two sources. skip_unknown: whether to leave out
@@ -207,9 +220,13 @@ def evaluation_dataset(
 
 
 def training_datasets(
-    dataset: str, root: StrPath | None, train: StrPath | None, val: StrPath | None,
-    queries: tuple[StrPath | None, StrPath | None] = (None, None), **thresholds: Any,
-) -> tuple[PlaceDataset, PlaceDataset]:  # fmt: skip
+    dataset: str,
+    root: StrPath | None,
+    train: StrPath | None,
+    val: StrPath | None,
+    queries: tuple[StrPath | None, StrPath | None] = (None, None),
+    **thresholds: Any,
+) -> tuple[PlaceDataset, PlaceDataset]:
     """The training and the validation set: of a known data set by its name ('pitts30k'), or of two sources.
 
     train, val: a dbStruct .mat file (root: the folder of its images); a folder or CSV, whose query images

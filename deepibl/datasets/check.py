@@ -14,7 +14,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from deepibl.datasets.catalog import CATALOG, open_dataset
-from deepibl.errors import DatasetError
+from deepibl.errors import DatasetError, how_many
 from deepibl.runtime.paths import LocalPaths, localPaths
 from deepibl.runtime.progress import working
 from matlab_compat.errors import MatFileError
@@ -46,7 +46,7 @@ class FileList:
         found, lost = [], [name for name in self.missing if name not in set(self.as_png)]
         if self.as_png:
             convert = f"convert them with `deepibl convert-png {self.folder}`"
-            found.append(f"{self.what}: {len(self.as_png)} images exist as .png; {convert}")
+            found.append(f"{self.what}: {how_many(len(self.as_png), 'image')} as .png; {convert}")
         if lost:
             where = f"missing under {self.folder}, e.g. {lost[0]}"
             found.append(f"{self.what}: {len(lost)} of {self.expected} are {where}")

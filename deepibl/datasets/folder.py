@@ -93,9 +93,14 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
 
 
 def dataset_from_places(
-    name: str, database: Places, queries: Places,
-    *, zone: str | None = None, skip_unknown: bool = False, **options: Any,
-) -> PlaceDataset:  # fmt: skip
+    name: str,
+    database: Places,
+    queries: Places,
+    *,
+    zone: str | None = None,
+    skip_unknown: bool = False,
+    **options: Any,
+) -> PlaceDataset:
     """The PlaceDataset of database and query photos; options (positive_distance …) are PlaceDataset's.
 
     Its positions are metres of one UTM zone where that has true distances for all of them, else degrees.
@@ -120,10 +125,10 @@ def dataset_from_places(
     database, queries = database.known(), queries.known()
     parts = [(places.positions, places.frame) for places in (database, queries)]
     (database_positions, query_positions), frame = in_one_frame(parts, zone)
+    where: Any = {"database_root": database.root, "query_root": queries.root, "frame": frame}
     made = PlaceDataset(
-        name, database.names, database_positions, queries.names, query_positions, database_root=database.root,
-        query_root=queries.root, frame=frame, **options,
-    )  # fmt: skip
+        name, database.names, database_positions, queries.names, query_positions, **where, **options
+    )
     made.as_stored = as_stored
     return made
 
@@ -210,10 +215,16 @@ def find_layout(folder: StrPath, split: str = "test") -> tuple[Path, Path] | Non
 
 
 def make_dataset(
-    database: StrPath, queries: StrPath | None = None,
-    *, name: str = "mine", split: str = "test", root: StrPath | None = None, zone: str | None = None,
-    skip_unknown: bool = False, **options: Any,
-) -> PlaceDataset:  # fmt: skip
+    database: StrPath,
+    queries: StrPath | None = None,
+    *,
+    name: str = "mine",
+    split: str = "test",
+    root: StrPath | None = None,
+    zone: str | None = None,
+    skip_unknown: bool = False,
+    **options: Any,
+) -> PlaceDataset:
     """The data set of two sources (folders or CSVs), or of one folder in VPR-datasets-downloader's layout.
 
     database, queries: folders or CSV files; without `queries`, `database` is a folder in that layout.

@@ -62,9 +62,13 @@ class TokyoTimeMachine(PlaceDataset):
     depth_factor = 10  # about five panoramas of other times at a place, at most
 
     def __init__(
-        self, name: str, *args: Any, database_times: ArrayLike | None = None,
-        query_times: ArrayLike | None = None, **fields: Any,
-    ):  # fmt: skip
+        self,
+        name: str,
+        *args: Any,
+        database_times: ArrayLike | None = None,
+        query_times: ArrayLike | None = None,
+        **fields: Any,
+    ):
         super().__init__(name, *args, **fields)
         self.database_times = self._stamps(database_times, self.database_size, "database")
         self.query_times = self._stamps(query_times, self.query_count, "query")
@@ -125,7 +129,9 @@ def tiny_tokyo(whole: PlaceDataset, name: str, generator: Generator | None = Non
             raise DatasetError(f"{whole.name}: {drawn_so_far}")
     return TinyTokyo(
         name,
-        [whole.database_names[image] for image in database], whole.database_positions[database],
-        [whole.database_names[image] for image in queries], whole.database_positions[queries],
+        [whole.database_names[image] for image in database],
+        whole.database_positions[database],
+        [whole.database_names[image] for image in queries],
+        whole.database_positions[queries],
         **whole.shared_arguments(),
-    )  # fmt: skip
+    )

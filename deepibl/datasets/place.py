@@ -82,12 +82,22 @@ class PlaceDataset:
     as_stored: bool = True
 
     def __init__(
-        self, name: str, database_names: Sequence[str], database_positions: ArrayLike,
-        query_names: Sequence[str], query_positions: ArrayLike,
-        *, database_root: StrPath = "", query_root: StrPath = "", positive_distance: float = 25,
-        nontrivial_distance_squared: float = 100, split: str = "", frame: str | None = None,
-        advice: str = "", extra: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        database_names: Sequence[str],
+        database_positions: ArrayLike,
+        query_names: Sequence[str],
+        query_positions: ArrayLike,
+        *,
+        database_root: StrPath = "",
+        query_root: StrPath = "",
+        positive_distance: float = 25,
+        nontrivial_distance_squared: float = 100,
+        split: str = "",
+        frame: str | None = None,
+        advice: str = "",
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name, self.split = name, split
         self.database_names, self.query_names = list(database_names), list(query_names)
         roots = database_root, query_root
@@ -119,10 +129,12 @@ class PlaceDataset:
         """The set of some of these images, by id: a `kind`, a class (default: PlaceDataset)."""
         made = (kind or PlaceDataset)(
             self.name,
-            [self.database_names[i] for i in database], self.database_positions[list(database)],
-            [self.query_names[i] for i in queries], self.query_positions[list(queries)],
+            [self.database_names[i] for i in database],
+            self.database_positions[list(database)],
+            [self.query_names[i] for i in queries],
+            self.query_positions[list(queries)],
             **self.shared_arguments(),
-        )  # fmt: skip
+        )
         made.as_stored = self.as_stored
         return made
 
@@ -300,9 +312,13 @@ class ListedPositives(PlaceDataset):
     """
 
     def __init__(
-        self, name: str, *args: Any, positive_ids: Sequence[ArrayLike],
-        ignored_ids: Sequence[ArrayLike] | None = None, **fields: Any,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        *args: Any,
+        positive_ids: Sequence[ArrayLike],
+        ignored_ids: Sequence[ArrayLike] | None = None,
+        **fields: Any,
+    ) -> None:
         super().__init__(name, *args, **fields)
         self.positive_ids = self._lists(positive_ids, "positives")
         self.ignored_ids = None if ignored_ids is None else self._lists(ignored_ids, "ignored images")

@@ -95,12 +95,11 @@ def vgg_buildings(root: StrPath, name: str = "ox5k", complete: bool = True) -> R
         raise DatasetError(f"{truth}: the images of these queries are missing: {', '.join(unknown)}")
     query_ids = np.array([ids[f"{image}.jpg"] for image in asked], dtype=np.int64)
     folder = os.path.join(top, "images", "")
-    return RetrievalDataset(
-        name, folder, folder, images, [images[image] for image in query_ids],
-        [_ids([*good, *ok], ids) for good, ok in zip(listed["good"], listed["ok"], strict=True)],
-        [_ids(junk, ids) for junk in listed["junk"]], query_ids, queries,
-        np.array([[float(word) for word in words[1:5]] for words in listed["query"]]).reshape(-1, 4),
-    )  # fmt: skip
+    about = name, folder, folder, images, [images[image] for image in query_ids]
+    positives = [_ids([*good, *ok], ids) for good, ok in zip(listed["good"], listed["ok"], strict=True)]
+    junk = [_ids(each, ids) for each in listed["junk"]]
+    regions = np.array([[float(word) for word in words[1:5]] for words in listed["query"]]).reshape(-1, 4)
+    return RetrievalDataset(*about, positives, junk, query_ids, queries, regions)
 
 
 def crop_queries(
@@ -145,11 +144,10 @@ def holidays(root: StrPath, rotated: bool = False, complete: bool = True) -> Ret
     if complete:
         _check_size(name, len(images), len(starts))
     ends = [*starts[1:], len(images)]
-    return RetrievalDataset(
-        name, folder, folder, images, [images[start] for start in starts],
-        [np.arange(start + 1, end) for start, end in zip(starts, ends, strict=True)],
-        [np.array([start]) for start in starts], np.array(starts, dtype=np.int64),
-    )  # fmt: skip
+    about = name, folder, folder, images, [images[start] for start in starts]
+    positives = [np.arange(start + 1, end) for start, end in zip(starts, ends, strict=True)]
+    itself = [np.array([start]) for start in starts]
+    return RetrievalDataset(*about, positives, itself, np.array(starts, dtype=np.int64))
 
 
 def shrink_images(

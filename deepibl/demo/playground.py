@@ -18,7 +18,7 @@ from deepibl.errors import DatasetError
 from deepibl.networks.build import add_pooling, append_pca
 from deepibl.networks.io import save_network
 from matlab_compat import matfile
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath, write_text
 from matlab_compat.relja import PCA
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -58,22 +58,24 @@ def make_playground(folder: StrPath, *, places: int = PLACES, channels: int = 12
     _networks(top, channels, seed)
     spot = _spots("val", 1, seed)
     toycity.render_names(top, ["football.jpg"], spot, seed=seed, size=SIZE, date=7, progress=False)
-    where = {
-        "dsetSpecDir": "datasets", "dsetRootPitts": "Pittsburgh", "dsetRootTokyo247": "Tokyo247",
-        "dsetRootTokyoTM": "TokyoTM", "ourCNNs": "models", "pretrainedCNNs": "pretrained",
-        "initData": "initdata", "outPrefix": "output",
-    }  # fmt: skip
+    where = {"dsetSpecDir": "datasets", "dsetRootPitts": "Pittsburgh", "dsetRootTokyo247": "Tokyo247"}
+    where |= {"dsetRootTokyoTM": "TokyoTM", "ourCNNs": "models", "pretrainedCNNs": "pretrained"}
+    where |= {"initData": "initdata", "outPrefix": "output"}
     lines = [f"{name} = '{(top / below).as_posix()}/'\n" for name, below in where.items()]
     paths = top / "localPaths.toml"
-    with atomic_output(paths) as temporary:
-        temporary.write_text("# made by `deepibl data toy`\n" + "".join(lines), encoding="utf-8")
+    write_text(paths, "# made by `deepibl data toy`\n" + "".join(lines))
     return paths
 
 
 def _part(
-    root: Path, split: str, places: int, seed: int, query_folder: str, count: int,
+    root: Path,
+    split: str,
+    places: int,
+    seed: int,
+    query_folder: str,
+    count: int,
     dates: tuple[int, ...] = (0,),
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Photographs one part of a data set with `count` queries; returns the fields of its dbStruct."""
     spots = _spots(split, places, seed)
     where = np.repeat(spots, YAWS, axis=0)
@@ -91,11 +93,8 @@ def _part(
         "whichSet": split,
         "dbImageFns": names,
         "utmDb": np.tile(where, (len(dates), 1)),
-        "qImageFns": queries,
-        "utmQ": beside,
-        "posDistThr": 25.0,
-        "nonTrivPosDistSqThr": 100.0,
     }
+    fields |= {"qImageFns": queries, "utmQ": beside, "posDistThr": 25.0, "nonTrivPosDistSqThr": 100.0}
     if len(dates) > 1:
         stamps = np.array(dates, dtype=np.int32)
         fields["dbTimeStamp"] = np.repeat(stamps, len(where))

@@ -15,6 +15,7 @@ from deepibl import toycity  # its modules are loaded when they are used
 from deepibl.datasets.catalog import database_places, query_places
 from deepibl.datasets.geo import metres_between
 from deepibl.datasets.place import PlaceDataset
+from deepibl.errors import how_many
 from deepibl.evaluation.evaluate import evaluate_index, recall_table
 from deepibl.evaluation.measures import recall_at_n
 from deepibl.images import read_image
@@ -65,7 +66,7 @@ def _show(place: Path, name: str, database: Path, queries: Path, say: Say) -> fl
     say(f"\n1. An index of the database, by the network {DEFAULT_NETWORK}")
     say(f"$ deepibl index {database} -o {index_file}")
     index, _ = build_index(net, database_places(database), index_file, network_path=path)
-    say(f"{len(index)} images, {index.dim} numbers each")
+    say(f"{how_many(len(index), 'image')}, {index.dim} numbers each")
 
     say(f"\n2. Where {len(_SHOWN)} of the queries were taken")
     known = query_places(queries).subset(_SHOWN)

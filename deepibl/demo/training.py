@@ -137,10 +137,8 @@ def photograph(
     """
     place, sets = Path(folder), []
     for split, (images, queries) in (splits or SPLITS).items():
-        path = toycity.make_city(
-            place / "city", images=images, queries=queries, seed=seed, size=SIZE, split=split, times=TIMES,
-            workers=workers, progress=False,
-        )  # fmt: skip
+        how: Any = {"seed": seed, "size": SIZE, "split": split, "times": TIMES, "workers": workers}
+        path = toycity.make_city(place / "city", images=images, queries=queries, progress=False, **how)
         sets.append(load_dbstruct(path, root=path.parent))
     return ToyCity(place, *sets)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -89,11 +89,11 @@ class QuantisedConvolution(PackedConvolution):
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) uint8, channels last, to (N, K, H', W'), uint8 or float32."""
         scale, zero = self.outgoing or (1.0, 0)
-        return torch.ops.onednn.qconv2d_pointwise(
-            x, *self.incoming, self.packed(x.shape), self.scales, self._zeros, self._bias,
-            self._stride, self._pad, self._dilate, self._groups,
-            scale, zero, torch.uint8 if self.outgoing else torch.float32, self._after, [], "",
-        )  # fmt: skip
+        kind = torch.uint8 if self.outgoing else torch.float32
+        filters = self.packed(x.shape), self.scales, self._zeros, self._bias
+        geometry = self._stride, self._pad, self._dilate, self._groups
+        after: Any = scale, zero, kind, self._after, [], ""
+        return torch.ops.onednn.qconv2d_pointwise(x, *self.incoming, *filters, *geometry, *after)
 
     def _pack(self, size: list[int]) -> Tensor:
         geometry = (self._stride, self._pad, self._dilate, self._groups)
@@ -150,9 +150,14 @@ def _quantised(group: Group, incoming: Bytes, outgoing: Bytes | None) -> list[St
     assert isinstance(layer, Conv) and layer.weight is not None
     convolution = QuantisedConvolution(
         layer.weight.detach().float(),
-        None if layer.bias is None else layer.bias.detach().float().reshape(-1), incoming, outgoing,
-        pad=(layer.pad.top, layer.pad.left), stride=layer.stride, dilate=layer.dilate, relu=group.relu,
-    )  # fmt: skip
+        None if layer.bias is None else layer.bias.detach().float().reshape(-1),
+        incoming,
+        outgoing,
+        pad=(layer.pad.top, layer.pad.left),
+        stride=layer.stride,
+        dilate=layer.dilate,
+        relu=group.relu,
+    )
     if pool is None:
         return [convolution]
     on_bytes = partial(largest, window=pool.pool, stride=pool.stride, pad=pool.pad)

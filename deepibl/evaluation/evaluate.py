@@ -19,7 +19,7 @@ from deepibl.datasets.folder import Places, dataset_from_places
 from deepibl.datasets.place import ListedPositives, Neighbours, PlaceDataset
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
-from deepibl.errors import ExtractionError, Failure, list_failures
+from deepibl.errors import ExtractionError, Failure, how_many, list_failures
 from deepibl.evaluation.measures import PRINT_N, RECALL_NS, RecallResult, crop_features, recall_at_n
 from deepibl.features.extraction import extract, extract_to_file
 from deepibl.features.files import read_features, stored_names
@@ -70,21 +70,32 @@ class Evaluation:
             return dict(zip(map(str, result.ns), values.tolist(), strict=True))
 
         return {
-            "dataset": dataset.name, "database_images": dataset.database_size, "queries": dataset.query_count,
-            "query_resize": dataset.query_resize, "queries_without_positives": len(self.without_positives),
-            "network": self.network, "network_id": self.network_id, "dimensions": self.dim,
-            "recall": by_n(result.recalls), "interval_95": by_n(result.intervals()),
+            "dataset": dataset.name,
+            "database_images": dataset.database_size,
+            "queries": dataset.query_count,
+            "query_resize": dataset.query_resize,
+            "queries_without_positives": len(self.without_positives),
+            "network": self.network,
+            "network_id": self.network_id,
+            "dimensions": self.dim,
+            "recall": by_n(result.recalls),
+            "interval_95": by_n(result.intervals()),
             "failures": len(self.failures),
             "recall_by_group": {group: by_n(recalls) for group, recalls in result.by_group().items()},
-        }  # fmt: skip
+        }
 
 
 def evaluate_network(
-    net: nn.Module, dataset: PlaceDataset,
-    *, label: str = "", features: StrPath | None = None, crop_to_dim: int = 0,
-    reranker: Reranker | None = None, settings: ExtractionSettings | None = None,
+    net: nn.Module,
+    dataset: PlaceDataset,
+    *,
+    label: str = "",
+    features: StrPath | None = None,
+    crop_to_dim: int = 0,
+    reranker: Reranker | None = None,
+    settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """Extracts the descriptors of a data set's images and measures Recall@N by the data set's rules.
 
     net: a network (SimpleNN, or any extractor). label: what the result calls it. features: a folder to keep
@@ -165,12 +176,20 @@ def reranked(dataset: PlaceDataset, reranker: Reranker) -> PlaceDataset:
 
 
 def evaluate_index(
-    net: nn.Module, index_file: StrPath, queries: StrPath,
-    *, label: str = "", threshold: float = 25.0, root: StrPath | None = None,
-    index_root: StrPath | None = None, crop_to_dim: int = 0,
-    skip_unknown: bool = False, reranker: Reranker | None = None,
-    settings: ExtractionSettings | None = None, **options: Unpack[ComputeOptions],
-) -> Evaluation:  # fmt: skip
+    net: nn.Module,
+    index_file: StrPath,
+    queries: StrPath,
+    *,
+    label: str = "",
+    threshold: float = 25.0,
+    root: StrPath | None = None,
+    index_root: StrPath | None = None,
+    crop_to_dim: int = 0,
+    skip_unknown: bool = False,
+    reranker: Reranker | None = None,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[ComputeOptions],
+) -> Evaluation:
     """Recall@N of queries (folder, CSV or dbStruct) against an index, of its images with a position.
 
     net: the network that made the index. threshold: metres within which a match is right. root: of the names
@@ -196,9 +215,16 @@ def evaluate_index(
 
 
 def _evaluation(
-    settings: ExtractionSettings, dataset: PlaceDataset, network: str, identity: str, net: nn.Module,
-    database: Described, queries: Described, crop_to_dim: int, reranker: Reranker | None,
-) -> Evaluation:  # fmt: skip
+    settings: ExtractionSettings,
+    dataset: PlaceDataset,
+    network: str,
+    identity: str,
+    net: nn.Module,
+    database: Described,
+    queries: Described,
+    crop_to_dim: int,
+    reranker: Reranker | None,
+) -> Evaluation:
     """What is measured on the images that could be used, of both parts as `_described` returns them."""
     failures = [*database[2], *queries[2]]
     if failures:
@@ -234,7 +260,8 @@ def _unfindable(evaluation: Evaluation) -> list[str]:
     if not ids:
         return []
     metres = dataset.nearest_metres()[ids]
-    line = "no query has" if len(ids) == count else f"{len(ids)} of {count} queries do not have"
+    lack = "does not have" if len(ids) == 1 else "do not have"
+    line = "no query has" if len(ids) == count else f"{len(ids)} of {count} queries {lack}"
     line += " a positive"
     if not isinstance(dataset, ListedPositives):
         line += f", a database image within {dataset.positive_distance:g} m"
@@ -280,6 +307,7 @@ def recall_table(evaluation: Evaluation, most: int = 100) -> str:
 def _head(evaluation: Evaluation) -> list[str]:
     """What was measured, and how many queries no search can answer."""
     dataset = evaluation.dataset
-    images = f"{dataset.database_size} database images, {len(evaluation.result.query_ids)} queries"
+    queries = how_many(len(evaluation.result.query_ids), "query")
+    images = f"{how_many(dataset.database_size, 'database image')}, {queries}"
     network = f"{evaluation.dim} dimensions, network {evaluation.network_id[:12]}"
     return [f"{dataset.name}: {images}, {network}", *_unfindable(evaluation)]

@@ -97,11 +97,17 @@ class RecallResult:
 
 
 def recall_at_n(
-    query_features: ArrayLike, database_features: ArrayLike, dataset: PlaceSet,
+    query_features: ArrayLike,
+    database_features: ArrayLike,
+    dataset: PlaceSet,
     ns: Sequence[int] = RECALL_NS,
-    *, print_n: int = PRINT_N, n_sample: float = np.inf, generator: Generator | None = None,
-    report: Report | None = None, block: int = BLOCK,
-) -> RecallResult:  # fmt: skip
+    *,
+    print_n: int = PRINT_N,
+    n_sample: float = np.inf,
+    generator: Generator | None = None,
+    report: Report | None = None,
+    block: int = BLOCK,
+) -> RecallResult:
     """Recall@N of descriptors on a data set, by its rules (time stamps, one match for each panorama …).
 
     Args:
@@ -129,11 +135,16 @@ def recall_at_n(
 
 
 def recall_of_searcher(
-    searcher: Callable[[int, int], Any], query_count: int, is_pos: Callable[[int, Any], Any],
+    searcher: Callable[[int, int], Any],
+    query_count: int,
+    is_pos: Callable[[int, Any], Any],
     ns: Sequence[int] = RECALL_NS,
-    *, print_n: int = PRINT_N, n_sample: float = np.inf, generator: Generator | None = None,
+    *,
+    print_n: int = PRINT_N,
+    n_sample: float = np.inf,
+    generator: Generator | None = None,
     report: Report | None = None,
-) -> RecallResult:  # fmt: skip
+) -> RecallResult:
     """Recall@N of any searcher: searcher(query, top) returns at most `top` ranked ids (or ids and distances).
 
     is_pos(query, ids): for each id, whether it is a positive. Where the searcher returns fewer than N ids,
@@ -146,9 +157,14 @@ def recall_of_searcher(
 
 
 def _measure(
-    searcher: Callable[[int, int], Any], tested: np.ndarray, is_pos: Callable[[int, Any], Any],
-    ns: Sequence[int], print_n: int, report: Report | None, groups: dict[str, np.ndarray],
-) -> RecallResult:  # fmt: skip
+    searcher: Callable[[int, int], Any],
+    tested: np.ndarray,
+    is_pos: Callable[[int, Any], Any],
+    ns: Sequence[int],
+    print_n: int,
+    report: Report | None,
+    groups: dict[str, np.ndarray],
+) -> RecallResult:
     n_top = _deepest(ns)
     found = np.zeros((len(tested), len(ns)), bool)
     found_print = np.zeros(len(tested), bool)
@@ -278,10 +294,16 @@ class RankLossResult:
 
 
 def rank_loss(
-    query_features: ArrayLike, database_features: ArrayLike, dataset: PlaceSet, margin: float = 0.1,
+    query_features: ArrayLike,
+    database_features: ArrayLike,
+    dataset: PlaceSet,
+    margin: float = 0.1,
     n_negatives: int = 1000,
-    *, n_sample: float = 1000, generator: Generator | None = None, report: Report | None = None,
-) -> RankLossResult:  # fmt: skip
+    *,
+    n_sample: float = 1000,
+    generator: Generator | None = None,
+    report: Report | None = None,
+) -> RankLossResult:
     """The mean of max(d2 of the nearest positive + margin - d2 of a random negative, 0) over queries.
 
     n_negatives: the number of negatives drawn for each query. generator: seeded with 43 for the queries and

@@ -53,9 +53,12 @@ _SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def recall_by_dimension(
-    query_features: Any, database_features: Any, dataset: PlaceDataset, dims: Sequence[int] = CROP_TO_DIMS,
+    query_features: Any,
+    database_features: Any,
+    dataset: PlaceDataset,
+    dims: Sequence[int] = CROP_TO_DIMS,
     ns: Sequence[int] = (1, 5, 10),
-) -> dict[int, np.ndarray]:  # fmt: skip
+) -> dict[int, np.ndarray]:
     """Recall@N (len(ns),) of descriptors cropped to each number of dimensions (and normalised again).
 
     Meaningful for whitened descriptors only. Dimensions above the descriptors' own are left out. Raises

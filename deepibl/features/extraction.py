@@ -266,9 +266,13 @@ class _Group(NamedTuple):
 
 @contextmanager
 def _groups(
-    net: nn.Module, paths: Sequence[str], groups: Sequence[range], settings: ExtractionSettings,
-    backbone: BackboneCache | None, meter: ProgressMeter,
-) -> Iterator[Callable[[], _Group | None]]:  # fmt: skip
+    net: nn.Module,
+    paths: Sequence[str],
+    groups: Sequence[range],
+    settings: ExtractionSettings,
+    backbone: BackboneCache | None,
+    meter: ProgressMeter,
+) -> Iterator[Callable[[], _Group | None]]:
     """Gives what extracts the next of these groups of images, None after the last: the loop of extraction."""
     share, done, tried = sum(map(len, groups)), meter.done, 0
     threads = settings.threads(team().local_size)

@@ -13,10 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deepibl.datasets.place import PlaceSet
-
-from deepibl.evaluation.measures import (  # isort: skip
-    PRINT_N, RECALL_NS, best_epoch, rank_loss, read_feature_pair, recall_at_n, recall_of_searcher,
-)  # fmt: skip
+from deepibl.evaluation import measures
 from deepibl.matlab.prints import evaluating, print_result
 from deepibl.networks.identity import Extractor
 from matlab_compat.arguments import name_value
@@ -46,7 +43,9 @@ def recallAtN(
     positives. nSample: how many random queries to test.
     Ported from: netvlad/recallAtN.m
     """
-    result = recall_of_searcher(searcher, nQueries, isPos, ns, print_n=printN, **_drawn(nSample, generator))
+    result = measures.recall_of_searcher(
+        searcher, nQueries, isPos, ns, print_n=printN, **_drawn(nSample, generator)
+    )
     print_result(result)
     return result.recall_print, result.found.astype(np.float64)
 
@@ -58,8 +57,8 @@ def testCore(
     dbFeat: ArrayLike,
     *,
     nTestSample: float = np.inf,
-    recallNs: Sequence[int] = RECALL_NS,
-    printN: int = PRINT_N,
+    recallNs: Sequence[int] = measures.RECALL_NS,
+    printN: int = measures.PRINT_N,
     generator: Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Recall at recallNs, (len,), and each query's, (T, len) float64; prints progress and the table.
@@ -68,7 +67,9 @@ def testCore(
     queries to test.
     Ported from: netvlad/testCore.m
     """
-    result = recall_at_n(qFeat, dbFeat, db, recallNs, print_n=printN, **_drawn(nTestSample, generator))
+    result = measures.recall_at_n(
+        qFeat, dbFeat, db, recallNs, print_n=printN, **_drawn(nTestSample, generator)
+    )
     print_result(result)
     return result.recalls, result.found.astype(np.float64)
 
@@ -82,8 +83,8 @@ def testCoreRank(
     nNegChoice: int,
     *,
     nTestSample: float = 1000,
-    recallNs: Sequence[int] = RECALL_NS,
-    printN: int = PRINT_N,
+    recallNs: Sequence[int] = measures.RECALL_NS,
+    printN: int = measures.PRINT_N,
     generator: Generator | None = None,
 ) -> tuple[float, np.ndarray]:
     """The mean rank loss and each query's, (T,), over queries with positives; prints progress and the loss.
@@ -92,7 +93,7 @@ def testCoreRank(
     recallNs, printN: unused, as in the original.
     Ported from: netvlad/testCoreRank.m
     """
-    result = rank_loss(qFeat, dbFeat, db, margin, nNegChoice, **_drawn(nTestSample, generator))
+    result = measures.rank_loss(qFeat, dbFeat, db, margin, nNegChoice, **_drawn(nTestSample, generator))
     print_result(result)
     return result.loss, result.losses
 
@@ -106,7 +107,7 @@ def testFromFn(
     *,
     nTestRankSample: int = 0,
     nTestSample: float = np.inf,
-    recallNs: Sequence[int] = RECALL_NS,
+    recallNs: Sequence[int] = measures.RECALL_NS,
     margin: float = 0.1,
     nNegChoice: int = 1000,
     cropToDim: int = 0,
@@ -120,7 +121,7 @@ def testFromFn(
     Raises FeatureFileError for files that do not fit the data set. Ported from: netvlad/testFromFn.m
     """
     relja_display("testFromFn:\n%s\n%s", os.fspath(dbFeatFn), os.fspath(qFeatFn))
-    qFeat, dbFeat = read_feature_pair(db, dbFeatFn, qFeatFn, int(cropToDim))
+    qFeat, dbFeat = measures.read_feature_pair(db, dbFeatFn, qFeatFn, int(cropToDim))
     rankloss = None
     drawn: Any = {"generator": generator}
     features = db, qFeat, dbFeat
@@ -172,4 +173,4 @@ def getBestEpoch(recalls: ArrayLike, recallNs: Sequence[int], N: int = 5) -> int
 
     Ported from: netvlad/getBestEpoch.m
     """
-    return best_epoch(recalls, recallNs, N) + 1
+    return measures.best_epoch(recalls, recallNs, N) + 1

@@ -22,11 +22,7 @@ from deepibl.features.extraction import extract_to_file
 from deepibl.features.whitening import add_pca_of_images
 from deepibl.matlab.datasets import Paths
 from deepibl.matlab.prints import cluster_prints, extracting, pca_prints, printing
-
-from deepibl.networks.build import (  # isort: skip
-    add_pooling_for, clusters_stem, descriptors_of, object_layer, parse_method, prepare_for_testing,
-    prepare_for_training, refuse_second, vlad_layer,
-)  # fmt: skip
+from deepibl.networks import build
 from deepibl.networks.clusters import descriptors_made_of, get_clusters
 from deepibl.networks.libraries import is_torch_id
 from deepibl.networks.pretrained import load_pretrained
@@ -74,15 +70,15 @@ def addLayers(
     Ported from: netvlad/addLayers.m
     """
     method = _option(opts, "method")
-    if not parse_method(method).needs_clusters:
-        return add_pooling_for(net, method, dbTrain)
+    if not build.parse_method(method).needs_clusters:
+        return build.add_pooling_for(net, method, dbTrain)
     names = (dbTrain.name, _option(opts, "netID"), _option(opts, "layerName"))
     stem, device = (
-        clusters_stem(localPaths(paths).initData, *names),
+        build.clusters_stem(localPaths(paths).initData, *names),
         device_for(_option(opts, "useGPU", False)),
     )
     tell, progress = cluster_prints(printing(verbose))
-    return add_pooling_for(net, method, dbTrain, stem=stem, device=device, tell=tell, progress=progress)
+    return build.add_pooling_for(net, method, dbTrain, stem=stem, device=device, tell=tell, progress=progress)
 
 
 def getClusters(
@@ -107,10 +103,13 @@ def getClusters(
     device = device_for(_option(opts, "useGPU", False))
     tell, progress = cluster_prints(printing(verbose))
     return get_clusters(
-        lambda: descriptors_of(net, dbTrain, device, progress), k=k, cluster_file=clstFn,
-        descriptor_file=trainDescFn, tell=tell,
+        lambda: build.descriptors_of(net, dbTrain, device, progress),
+        k=k,
+        cluster_file=clstFn,
+        descriptor_file=trainDescFn,
+        tell=tell,
         made_of=lambda: descriptors_made_of(net, dbTrain.database_root, dbTrain.database_names),
-    )  # fmt: skip
+    )
 
 
 def netPrepareForTrain(net: SimpleNN, backPropToLayer: LayerKey = 1) -> SimpleNN:
@@ -121,10 +120,10 @@ def netPrepareForTrain(net: SimpleNN, backPropToLayer: LayerKey = 1) -> SimpleNN
     Ported from: netvlad/netPrepareForTrain.m
     """
     if isinstance(backPropToLayer, str):
-        return prepare_for_training(net, backPropToLayer)
+        return build.prepare_for_training(net, backPropToLayer)
     if backPropToLayer < 1:
         raise ArgumentError(f"backPropToLayer counts from 1, as the trainers' option; got {backPropToLayer}")
-    return prepare_for_training(net, int(backPropToLayer) - 1)
+    return build.prepare_for_training(net, int(backPropToLayer) - 1)
 
 
 def netPrepareForTest(net: SimpleNN, removeDropout: bool = False, removeExtras: bool = False) -> SimpleNN:
@@ -132,7 +131,7 @@ def netPrepareForTest(net: SimpleNN, removeDropout: bool = False, removeExtras: 
 
     Ported from: netvlad/netPrepareForTest.m
     """
-    return prepare_for_testing(net, remove_dropout=removeDropout, remove_extras=removeExtras)
+    return build.prepare_for_testing(net, remove_dropout=removeDropout, remove_extras=removeExtras)
 
 
 def _option(opts: Any, name: str, *default: Any) -> Any:
@@ -169,18 +168,17 @@ def addPCA(
 
     Ported from: netvlad/addPCA.m
     """
-    refuse_second(net)
+    build.refuse_second(net)
     if "sessionID" not in net.meta or "epoch" not in net.meta:
         raise ArgumentError("net.meta has no sessionID and epoch, which loadNet, addLayers and training set")
     epoch = int(matfile.scalar(net.meta["epoch"]))
     stem = f"{localPaths(paths).outPrefix}{matfile.text(net.meta['sessionID'])}_ep{epoch:06d}"
     size, count = int(batchSize), min(dbTrain.database_size, int(nTrainCap))
     tell, progress = pca_prints(printing(verbose), matfile.text(net.meta["sessionID"]), count, size)
-    return add_pca_of_images(
-        net, dbTrain.database_root, dbTrain.database_names, stem, dim=int(pcaDim), whiten=bool(doWhite),
-        at_most=int(nTrainCap), device=device_for(useGPU), num_threads=int(numThreads), batch_size=size,
-        tell=tell, progress=progress,
-    )  # fmt: skip
+    how: dict[str, Any] = {"dim": int(pcaDim), "whiten": bool(doWhite), "at_most": int(nTrainCap)}
+    how |= {"device": device_for(useGPU), "num_threads": int(numThreads), "batch_size": size}
+    images = dbTrain.database_root, dbTrain.database_names
+    return add_pca_of_images(net, *images, stem, tell=tell, progress=progress, **how)
 
 
 @name_value()
@@ -210,10 +208,9 @@ def serialAllFeats(
     Ported from: netvlad/serialAllFeats.m
     """
     progress, end = extracting(printing(verbose), len(imageFns), int(batchSize))
-    extract_to_file(
-        net, imPath, imageFns, outFn, batch_size=int(batchSize), num_threads=int(numThreads),
-        device=device_for(useGPU), resize=_size(Resize), suffix=".bin", progress=progress,
-    )  # fmt: skip
+    how: dict[str, Any] = {"batch_size": int(batchSize), "num_threads": int(numThreads)}
+    how |= {"device": device_for(useGPU), "resize": _size(Resize), "progress": progress}
+    extract_to_file(net, imPath, imageFns, outFn, suffix=".bin", **how)
     end()
 
 
@@ -292,7 +289,7 @@ class NewLayer:
                 f"(D, K); got {[array.shape for array in arrays]}"
             )
         assign, *bias, last = arrays
-        return vlad_layer([assign[None, None], *bias, (last if bias else -last)[None, None]], self.name)
+        return build.vlad_layer([assign[None, None], *bias, (last if bias else -last)[None, None]], self.name)
 
 
 def _vlad(classname: str, name: str, weights: Sequence[np.ndarray], count: int) -> Any:
@@ -323,14 +320,14 @@ def layerVLADv2(name: str = "VLAD", weights: Sequence[np.ndarray] = ()) -> Any:
 
 def layerTotalMaxPool(name: str = "maxTotal") -> Layer:
     """The maximum of each channel. Ported from: netvlad/layerTotalMaxPool.m"""
-    return object_layer("layerTotalMaxPool", {"name": name})
+    return build.object_layer("layerTotalMaxPool", {"name": name})
 
 
 def layerTotalAvgPool(name: str = "avgTotal") -> Layer:
     """The mean of each channel. Ported from: netvlad/layerTotalAvgPool.m"""
-    return object_layer("layerTotalAvgPool", {"name": name})
+    return build.object_layer("layerTotalAvgPool", {"name": name})
 
 
 def layerWholeL2Normalize(name: str = "wholeL2") -> Layer:
     """x / (norm + 1e-12) over a whole image. Ported from: netvlad/layerWholeL2Normalize.m"""
-    return object_layer("layerWholeL2Normalize", {"name": name})
+    return build.object_layer("layerWholeL2Normalize", {"name": name})

@@ -4,20 +4,19 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
+from deepibl.migrate import names
 from deepibl.migrate.library import FUNCTIONS, output_kinds, words
-
-from deepibl.migrate.names import (  # isort: skip
-    BY_TEXT, CONSTANTS, ELEMENTWISE, NO_OUTPUT, RANDOM, RESULTS, function_name, language_name,
-    language_names, takes_nargout, variable_name,
-)  # fmt: skip
 from deepibl.migrate.scope import NUMBERS, SCALARS, Scope, Typed, is_field, literal, owned, require
 from deepibl.migrate.tree import Access, Node, Untranslatable, chain, named, text_of
 
 _FIELD_KINDS = {
-    **dict.fromkeys(("outPrefix", "dbPath", "qPath"), "text"), "numImages": "int", "numQueries": "int",
-    **dict.fromkeys(("dbImageFns", "qImageFns", "layers"), "cell"), "cp": "object",
+    **dict.fromkeys(("outPrefix", "dbPath", "qPath"), "text"),
+    "numImages": "int",
+    "numQueries": "int",
+    **dict.fromkeys(("dbImageFns", "qImageFns", "layers"), "cell"),
+    "cp": "object",
     **dict.fromkeys(("utmDb", "utmQ", "posDistThr", "posDistSqThr", "nonTrivPosDistSqThr"), "num"),
-}  # fmt: skip
+}
 _METHODS = words(
     "getPosIDs getPosDbIDs isPos isPosQ isPosDb posDb nontrivialPosQ nontrivialPosDb sampleNegsQ "
     "sampleNegsDb sampleNegs nnSearchPostprocess dbLoad"
@@ -125,8 +124,8 @@ def arguments_of(scope: Scope, nodes: Sequence[Node]) -> list[Typed]:
 def call(scope: Scope, name: str, nodes: Sequence[Node] | None, nargout: int = 1) -> Typed:
     """A call of a function, or a constant."""
     own = scope.functions.get(name)
-    if name in CONSTANTS and not nodes:
-        template, kind = CONSTANTS[name]
+    if name in names.CONSTANTS and not nodes:
+        template, kind = names.CONSTANTS[name]
         return Typed(scope.python(template), kind)
     if own is None and name in _SPECIAL:
         return _SPECIAL[name](scope, nodes or [])
@@ -139,7 +138,7 @@ def call(scope: Scope, name: str, nodes: Sequence[Node] | None, nargout: int = 1
         scope.need(base)
         function = ast.Attribute(ast.Name(base, ast.Load()), method, ast.Load())
         return Typed(_called(function, values, nargout), "any")
-    unknown = own is None and name not in FUNCTIONS and language_name(name) is None
+    unknown = own is None and name not in FUNCTIONS and names.language_name(name) is None
     if unknown and typed and typed[0].kind == "object":  # method(object, …)
         return Typed(_called(ast.Attribute(values[0], name, ast.Load()), values[1:], nargout), "any")
     called = function_of(scope, name)
@@ -153,7 +152,7 @@ def call(scope: Scope, name: str, nodes: Sequence[Node] | None, nargout: int = 1
         require(name != "relja_display" or bool(values), "relja_display takes a string, which is missing")
         return Typed(_asked(_with_options(scope, name, called, values), nargout), (kinds or ["any"])[0])
     python_name = called.id if isinstance(called, ast.Name) else ""
-    require(nargout == 1 or takes_nargout(python_name), f"{name} with {nargout} outputs")
+    require(nargout == 1 or names.takes_nargout(python_name), f"{name} with {nargout} outputs")
     return Typed(_called(called, values, nargout), _result(name, typed))
 
 
@@ -172,10 +171,10 @@ def function_of(scope: Scope, name: str) -> ast.expr:
     if name in scope.functions:
         module = scope.functions[name].module
         if module:
-            scope.need(f"{module}:{function_name(name)}")
-        return ast.Name(function_name(name), ast.Load())
-    found = name if name in FUNCTIONS else language_name(name)
-    if name in RANDOM:
+            scope.need(f"{module}:{names.function_name(name)}")
+        return ast.Name(names.function_name(name), ast.Load())
+    found = name if name in FUNCTIONS else names.language_name(name)
+    if name in names.RANDOM:
         scope.note(
             "random numbers are MATLAB's, by its generator; training and clustering draw from their own and "
             "leave this one as it is"
@@ -188,13 +187,13 @@ def function_of(scope: Scope, name: str) -> ast.expr:
 
 def _with_options(scope: Scope, name: str, function: ast.expr, values: list[ast.expr]) -> ast.Call:
     """A library call with the options that --set gives; literal names and their values become keywords."""
-    names = [literal(word) for word in values]
-    ends = (i for i in range(_POSITIONAL.get(name, 1), len(names)) if (len(names) - i) % 2 == 0)
-    named = (i for i in ends if all(isinstance(word, str) and is_field(word) for word in names[i::2]))
-    start = next(named, len(names))
+    literals = [literal(word) for word in values]
+    ends = (i for i in range(_POSITIONAL.get(name, 1), len(literals)) if (len(literals) - i) % 2 == 0)
+    named = (i for i in ends if all(isinstance(word, str) and is_field(word) for word in literals[i::2]))
+    start = next(named, len(literals))
     plain = not any(isinstance(word, ast.Starred) for word in values[start:])
-    words = {names[i]: values[i + 1] for i in range(start, len(names), 2)} if plain else {}
-    fits = plain and 2 * len({word.lower() for word in words}) == len(names) - start
+    words = {literals[i]: values[i + 1] for i in range(start, len(literals), 2)} if plain else {}
+    fits = plain and 2 * len({word.lower() for word in words}) == len(literals) - start
     for (owner, option), value in scope.overrides.items() if fits else ():
         if owner == name:
             words = {word: node for word, node in words.items() if word.lower() != option.lower()}
@@ -209,7 +208,7 @@ def _with_options(scope: Scope, name: str, function: ast.expr, values: list[ast.
 def _result(name: str, typed: list[Typed]) -> str:
     """The kind of what a function of matlab_compat.language gives."""
     kinds = {value.kind for value in typed}
-    if name in BY_TEXT:
+    if name in names.BY_TEXT:
         return "text" if typed and kinds == {"text"} else "any"
     if name in ("strcmp", "strcmpi", "strncmp", "strncmpi"):
         return "bool" if kinds <= {"text", "int"} else "num"
@@ -219,7 +218,7 @@ def _result(name: str, typed: list[Typed]) -> str:
         return "bool" if len(typed) > 1 and typed[1].kind == "text" else "num"
     if name == "sort" and not kinds <= {*NUMBERS, "text"}:
         return "any"
-    return "real" if name in ELEMENTWISE and kinds <= SCALARS else RESULTS.get(name, "any")
+    return "real" if name in names.ELEMENTWISE and kinds <= SCALARS else names.RESULTS.get(name, "any")
 
 
 def _exist(scope: Scope, nodes: Sequence[Node]) -> Typed:
@@ -229,7 +228,7 @@ def _exist(scope: Scope, nodes: Sequence[Node]) -> Typed:
     if what == "var" or (len(values) == 1 and isinstance(name, str) and name in scope.kinds):
         require(isinstance(name, str), "exist of a variable whose name is computed")
         place = "locals()" if scope.local else "globals()"
-        found = f"{place}.get({variable_name(str(name))!r}) is not None"
+        found = f"{place}.get({names.variable_name(str(name))!r}) is not None"
         return Typed(ast.parse(found, mode="eval").body, "bool")
     require(len(values) == 1 or what in ("file", "dir"), "exist of other than a file, a folder or a variable")
     return Typed(scope.call("exist_", *values), "real")
@@ -237,13 +236,15 @@ def _exist(scope: Scope, nodes: Sequence[Node]) -> Typed:
 
 def _struct(scope: Scope, nodes: Sequence[Node]) -> Typed:
     typed = [part(scope, node) for node in nodes]
-    names = [literal(value.node) for value in typed[::2]]
+    fields = [literal(value.node) for value in typed[::2]]
     kept = [owned(scope, value) for value in typed[1::2]]
-    plain = all(isinstance(name, str) and is_field(name) for name in names) and len(set(names)) == len(names)
+    plain = len(set(fields)) == len(fields) and all(
+        isinstance(name, str) and is_field(name) for name in fields
+    )
     known = {*NUMBERS, "text", "struct", "function", "object"}
     if len(typed) % 2 == 0 and plain and all(value.kind in known for value in typed[1::2]):
         made = scope.call("Struct")
-        made.keywords = [ast.keyword(str(name), value) for name, value in zip(names, kept, strict=True)]
+        made.keywords = [ast.keyword(str(name), value) for name, value in zip(fields, kept, strict=True)]
         return Typed(made, "struct")
     given = (kept[i // 2] if i % 2 else value.node for i, value in enumerate(typed))
     return Typed(scope.call("struct", *given), "any")
@@ -274,12 +275,16 @@ def _refused(reason: str) -> Any:
 
 _CODE = _refused("code in strings is not translated")
 _SPECIAL: dict[str, Any] = {
-    "exist": _exist, "struct": _struct, "load": _call_of("load", "struct", 1),
+    "exist": _exist,
+    "struct": _struct,
+    "load": _call_of("load", "struct", 1),
     "containers.Map": _call_of("Map", "any"),
-    "nargin": _count("nargin"), "nargout": _count("nargout"),
+    "nargin": _count("nargin"),
+    "nargout": _count("nargout"),
     **dict.fromkeys(("eval", "evalc", "evalin", "assignin", "inputname"), _CODE),
-    "input": _refused("input asks the user"), **dict.fromkeys("ij", _refused("the imaginary unit")),
-}  # fmt: skip
+    "input": _refused("input asks the user"),
+    **dict.fromkeys("ij", _refused("the imaginary unit")),
+}
 
 
 def gives_several(scope: Scope, node: ast.Call) -> bool:
@@ -287,15 +292,15 @@ def gives_several(scope: Scope, node: ast.Call) -> bool:
     if not isinstance(node.func, ast.Name):
         return isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS
     for name, own in scope.functions.items():
-        if function_name(name) == node.func.id:
+        if names.function_name(name) == node.func.id:
             return own.takes_nargout
     if node.func.id in FUNCTIONS:
         return len(FUNCTIONS[node.func.id][1]) > 1
-    return node.func.id in language_names() and takes_nargout(node.func.id)
+    return node.func.id in names.language_names() and names.takes_nargout(node.func.id)
 
 
 def has_outputs(scope: Scope, name: str) -> bool:
     """Whether a call of this function can be shown where no semicolon follows."""
     if name in scope.functions:
         return scope.functions[name].outputs > 0
-    return bool(FUNCTIONS[name][1]) if name in FUNCTIONS else name not in NO_OUTPUT
+    return bool(FUNCTIONS[name][1]) if name in FUNCTIONS else name not in names.NO_OUTPUT

@@ -34,9 +34,12 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def find_cause(
-    net: Any, ours: np.ndarray, theirs: np.ndarray, pixels: Callable[[int, int | None], Tensor],
+    net: Any,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    pixels: Callable[[int, int | None], Tensor],
     tolerance: float,
-) -> str:  # fmt: skip
+) -> str:
     """What explains that descriptors differ, in words, with the difference that is left; '' where unknown.
 
     ours, theirs: (N, D) and (N, E) float32, row i of image i. pixels(i, side): image i as (3, H, W), 0–255,

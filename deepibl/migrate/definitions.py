@@ -3,13 +3,11 @@
 import ast
 from typing import Any
 
+from deepibl.migrate import tree
 from deepibl.migrate.library import FUNCTIONS
 from deepibl.migrate.names import function_name, variable_name
 from deepibl.migrate.scope import Function, Scope, require
-
-from deepibl.migrate.tree import (  # isort: skip
-    DEFINITIONS, Node, Untranslatable, body_of, chain, comment_lines, named, targets, text_of, walk,
-)  # fmt: skip
+from deepibl.migrate.tree import Node, Untranslatable, named, text_of
 
 Script = Any  # the ScriptTranslator, whose module calls these functions
 INDENT = "    "
@@ -32,7 +30,7 @@ def declared(node: Node, module: str = "") -> Function:
 
 
 def _words(node: Node) -> set[str]:
-    return {text_of(part) for part in walk(node) if part.type in ("identifier", "command_name")}
+    return {text_of(part) for part in tree.walk(node) if part.type in ("identifier", "command_name")}
 
 
 def _parameters(node: Node) -> list[str]:
@@ -52,11 +50,15 @@ def _certain(node: Node, output: str) -> bool:
     """Whether the function assigns its output in any case."""
     if output in _parameters(node):
         return True
-    if output == "varargout" or any(part.type == "return_statement" for part in walk(node)):
+    if output == "varargout" or any(part.type == "return_statement" for part in tree.walk(node)):
         return False
     body = next((child for child in node.children if child.type == "block"), None)
     found = [part for part in (body.children if body else []) if part.type == "assignment"]
-    return any(goal is not None and chain(goal)[0].text == output for part in found for goal in targets(part))
+    return any(
+        goal is not None and tree.chain(goal)[0].text == output
+        for part in found
+        for goal in tree.targets(part)
+    )
 
 
 def indented(lines: list[str]) -> list[str]:
@@ -68,11 +70,11 @@ def function_lines(script: Script, outer: Scope, node: Node, owner: str = "") ->
     """A function, or a method of the class `owner`."""
     name, parameters, outputs = text_of(name_of(node)), _parameters(node), _outputs(node)
     words = _words(node)
-    body = body_of(node)
+    body = tree.body_of(node)
     constructor = bool(owner) and name == owner
     objects = (outputs[0],) if constructor else tuple(parameters[:1]) if owner else ()
     try:
-        require(not any(part.type in DEFINITIONS for part in body), "a function inside a function")
+        require(not any(part.type in tree.DEFINITIONS for part in body), "a function inside a function")
         scope = script.scope(body, tuple(parameters), objects)
     except Untranslatable as reason:
         marked = script.mark(outer, node, str(reason))
@@ -152,7 +154,7 @@ def class_lines(script: Script, outer: Scope, node: Node) -> list[str]:
     head: list[str] = []
     lines: list[str] = []
     for child in node.children:
-        head += comment_lines(child) if child.type == "comment" else []
+        head += tree.comment_lines(child) if child.type == "comment" else []
         for prop in named(child) if child.type == "properties" else []:
             value = next((part for part in named(prop) if part.type == "default_value"), None)
             outer.need("Array")

@@ -9,10 +9,20 @@ from deepibl.migrate.precedence import Operation, grouped
 from deepibl.migrate.scope import NUMBERS, SCALARS, Scope, Typed, literal, owned, require
 from deepibl.migrate.tree import Node, Untranslatable, named, string_value, text_of
 
-_ARITHMETIC = {"+": ("plus", ast.Add()), "-": ("minus", ast.Sub()), ".*": ("times", ast.Mult()),
-               "*": ("mtimes", ast.Mult())}  # fmt: skip
-_COMPARE = {"==": ("eq", ast.Eq()), "~=": ("ne", ast.NotEq()), "<": ("lt", ast.Lt()), "<=": ("le", ast.LtE()),
-            ">": ("gt", ast.Gt()), ">=": ("ge", ast.GtE())}  # fmt: skip
+_ARITHMETIC = {
+    "+": ("plus", ast.Add()),
+    "-": ("minus", ast.Sub()),
+    ".*": ("times", ast.Mult()),
+    "*": ("mtimes", ast.Mult()),
+}
+_COMPARE = {
+    "==": ("eq", ast.Eq()),
+    "~=": ("ne", ast.NotEq()),
+    "<": ("lt", ast.Lt()),
+    "<=": ("le", ast.LtE()),
+    ">": ("gt", ast.Gt()),
+    ">=": ("ge", ast.GtE()),
+}
 _LOGIC = {"&": ("and_", ast.And(), ast.BitAnd()), "|": ("or_", ast.Or(), ast.BitOr())}
 
 
@@ -174,9 +184,8 @@ def _lambda(scope: Scope, node: Operation) -> Typed:
         value.node.keywords.append(ast.keyword("nargout", ast.Name("nargout", ast.Load())))
         words["nargout"] = ast.Constant(1)
     arguments = ast.arguments(
-        [], [ast.arg(name) for name in parameters], None, [ast.arg(name) for name in words],
-        list(words.values()), None, [],
-    )  # fmt: skip
+        [], [*map(ast.arg, parameters)], None, [*map(ast.arg, words)], [*words.values()], None, []
+    )
     return Typed(ast.Lambda(arguments, value.node), "function")
 
 
@@ -231,6 +240,9 @@ _LEAVES = {
     "command_argument": lambda scope, node: Typed(ast.Constant(text_of(node)), "text"),
     "boolean": lambda scope, node: Typed(ast.Constant(text_of(node) == "true"), "bool"),
     **dict.fromkeys(("_expression", "parenthesis"), lambda scope, node: expression(scope, named(node)[0])),
-    "matrix": _matrix, "cell": _cell, "handle_operator": _handle, "end_keyword": _end,
-}  # fmt: skip
+    "matrix": _matrix,
+    "cell": _cell,
+    "handle_operator": _handle,
+    "end_keyword": _end,
+}
 _OPERATIONS = {"binary": _binary, "unary": _unary, "postfix": _postfix, "range": _range, "lambda": _lambda}

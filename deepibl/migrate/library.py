@@ -43,9 +43,11 @@ FUNCTIONS: dict[str, tuple[list[str], list[str]]] = {
     for name in names.split()
 }
 _KNOWN = {
-    "net": "struct", "texts": "cell", "number": "num", "features": "num", "ids": "num", "column": "num",
-    "matrix": "num", "id": "any", "row": "any",
-}  # fmt: skip
+    "net": "struct",
+    "texts": "cell",
+    **dict.fromkeys(("number", "features", "ids", "column", "matrix"), "num"),
+    **dict.fromkeys(("id", "row"), "any"),
+}
 
 
 def output_kinds(name: str) -> list[str]:

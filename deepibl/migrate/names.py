@@ -33,17 +33,18 @@ NO_OUTPUT = words(
 _KINDS = {
     "int": "numel length ndims nnz size",
     "bool": "isempty isscalar isvector isrow iscolumn ischar iscell iscellstr isstruct islogical isnumeric "
-            "isreal isfloat isinteger isa issorted isequal isfile isfolder isdir feof isprop",
+    "isreal isfloat isinteger isa issorted isequal isfile isfolder isdir feof isprop",
     "text": "sprintf num2str int2str mat2str fullfile strjoin func2str class pwd which char getenv fileread",
     "array": "zeros ones eye linspace",
     "cell": "strsplit cell fieldnames num2cell struct2cell cellstr keys values",
-    "real": "exist toc fopen fclose", "any": "rand randi randperm randsample rng",
+    "real": "exist toc fopen fclose",
+    "any": "rand randi randperm randsample rng",
     "num": "sum prod mean median max min abs sqrt exp log log2 log10 floor ceil round fix mod rem sign "
-           "any all cumsum cumprod diff std var find sort norm dot double single logical isnan isinf "
-           "isfinite strcmp strcmpi strncmp strncmpi isspace ismember times plus minus inv sin cos tan "
-           "str2double fread int8 int16 int32 int64 uint8 uint16 uint32 uint64 histc accumarray "
-           "idivide hypot atan2 diag xor and or not eq ne lt le gt ge ind2sub power",
-}  # fmt: skip
+    "any all cumsum cumprod diff std var find sort norm dot double single logical isnan isinf "
+    "isfinite strcmp strcmpi strncmp strncmpi isspace ismember times plus minus inv sin cos tan "
+    "str2double fread int8 int16 int32 int64 uint8 uint16 uint32 uint64 histc accumarray "
+    "idivide hypot atan2 diag xor and or not eq ne lt le gt ge ind2sub power",
+}
 RESULTS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 ELEMENTWISE = words("abs sqrt exp log log2 log10 floor ceil fix sign sin cos tan mod rem double")
 BY_TEXT = words("lower upper strtrim strrep regexprep deblank strcat")  # a string gives a string

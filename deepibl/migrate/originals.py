@@ -33,15 +33,13 @@ import matlab_compat
 from deepibl.migrate.library import FUNCTIONS
 from matlab_compat import numeric
 from matlab_compat.errors import ArgumentError
+from matlab_compat.language.classes import objects
 from matlab_compat.language.drawing import GENERATOR
 from matlab_compat.language.files import from_plain, to_plain
 from matlab_compat.language.functions import takes_nargout
 from matlab_compat.language.indexing import trimmed
 from matlab_compat.language.text import sprintf
-
-from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Struct, StructArray, as_np, objects, shape_of, spread, wrap,
-)  # fmt: skip
+from matlab_compat.language.values import Array, Cell, Struct, StructArray, as_np, shape_of, spread, wrap
 from matlab_compat.simplenn.network import SimpleNN
 
 # ---- values across the border
@@ -57,16 +55,6 @@ def _column(value: Any) -> Any:
 
 def _row(value: Any) -> Any:
     return wrap(np.asarray(value).reshape(1, -1))
-
-
-def _turned(value: Any) -> Any:
-    """Rows of the library as a script's columns."""
-    return wrap(np.atleast_2d(np.asarray(value)).T)
-
-
-def _found_out(value: Any) -> Any:
-    """Ids of a search, k x queries, int32 as yael's."""
-    return Array((np.atleast_2d(np.asarray(value)) + 1).T.astype(np.int32))
 
 
 def _maps_in(value: Any) -> torch.Tensor:
@@ -115,19 +103,34 @@ def _out(value: Any) -> Any:
 
 
 _TO_LIBRARY: dict[str, Callable[[Any], Any]] = {
-    "id": lambda v: int(float(v)) - 1, "ids": lambda v: _flat(v).astype(np.int64) - 1,
-    "features": lambda v: np.ascontiguousarray(as_np(v).T), "net": net_in, "number": lambda v: int(float(v)),
+    "id": lambda v: int(float(v)) - 1,
+    "ids": lambda v: _flat(v).astype(np.int64) - 1,
+    "features": lambda v: np.ascontiguousarray(as_np(v).T),
+    "net": net_in,
+    "number": lambda v: int(float(v)),
     "image": lambda v: _maps_in(v)[0],
-    "layer": lambda v: v if isinstance(v, str) else int(v), "plain": to_plain, "matrix": as_np,
-    "searcher": lambda v: _searcher_in(v), **dict.fromkeys(("row", "column", "mask", "position"), _flat),
-}  # fmt: skip
+    "layer": lambda v: v if isinstance(v, str) else int(v),
+    "plain": to_plain,
+    "matrix": as_np,
+    "searcher": lambda v: _searcher_in(v),
+    **dict.fromkeys(("row", "column", "mask", "position"), _flat),
+}
 _TO_SCRIPT: dict[str, Callable[[Any], Any]] = {
-    "id": lambda v: float(v) + 1, "ids": lambda v: _column(np.asarray(v, float) + 1), "found": _found_out,
-    "features": _turned, "row": _row, "column": _column, "position": _column, "texts": lambda v: Cell(*v),
-    "mask": lambda v: _column(np.asarray(v, bool)), "matrix": lambda v: wrap(np.atleast_2d(np.asarray(v))),
-    "number": lambda v: Array() if v is None else float(v), "searcher": lambda v: _searcher_out(v),
-    "object": lambda v: _wrapped(v), "int": int,
-}  # fmt: skip
+    "id": lambda v: float(v) + 1,
+    "ids": lambda v: _column(np.asarray(v, float) + 1),
+    "found": lambda v: Array((np.atleast_2d(np.asarray(v)) + 1).T.astype(np.int32)),  # k x queries, as yael's
+    "features": lambda v: wrap(np.atleast_2d(np.asarray(v)).T),
+    "row": _row,
+    "column": _column,
+    "position": _column,
+    "texts": lambda v: Cell(*v),
+    "mask": lambda v: _column(np.asarray(v, bool)),
+    "matrix": lambda v: wrap(np.atleast_2d(np.asarray(v))),
+    "number": lambda v: Array() if v is None else float(v),
+    "searcher": lambda v: _searcher_out(v),
+    "object": lambda v: _wrapped(v),
+    "int": int,
+}
 
 
 def _to_library(kind: str, value: Any) -> Any:
@@ -154,15 +157,22 @@ def _results(name: str, kinds: list[str], found: Any, nargout: int) -> Any:
 _METHODS: dict[str, tuple[list[str], list[str]]] = {
     name: (given.split(), found.split())
     for names, given, found in (
-        ("isPosQ isPosDb", "id ids", "mask"), ("isPos", "position ids", "mask"),
+        ("isPosQ isPosDb", "id ids", "mask"),
+        ("isPos", "position ids", "mask"),
         ("posDb nontrivialPosQ nontrivialPosDb getPosDbIDs", "id", "ids row"),
-        ("getPosIDs", "position", "ids row"), ("sampleNegsQ sampleNegsDb", "id number", "ids"),
-        ("sampleNegs", "position number", "ids"), ("nnSearchPostprocess", "searcher id number", "ids column"),
+        ("getPosIDs", "position", "ids row"),
+        ("sampleNegsQ sampleNegsDb", "id number", "ids"),
+        ("sampleNegs", "position number", "ids"),
+        ("nnSearchPostprocess", "searcher id number", "ids column"),
     )
     for name in names.split()
-}  # fmt: skip
-_FIELDS = {**dict.fromkeys(("utmDb", "utmQ", "utm"), "features"), **dict.fromkeys(("limL", "limU"), "column"),
-           **dict.fromkeys(("dbTimeStamp", "qTimeStamp"), "row"), "queryIDs": "ids"}  # fmt: skip
+}
+_FIELDS = {
+    **dict.fromkeys(("utmDb", "utmQ", "utm"), "features"),
+    **dict.fromkeys(("limL", "limU"), "column"),
+    **dict.fromkeys(("dbTimeStamp", "qTimeStamp"), "row"),
+    "queryIDs": "ids",
+}
 
 
 def _searcher_in(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,16 +11,15 @@ from typing import Any
 from deepibl.migrate.tree import Node, Untranslatable, text_of
 
 _LEVELS = [
-    {"||"}, {"&&"}, {"|"}, {"&"}, {"<", "<=", ">", ">=", "==", "~="}, {":"}, {"+", "-"},
-    {"*", "/", "\\", ".*", "./", ".\\"},
-]  # fmt: skip
+    set(level.split()) for level in ("||", "&&", "|", "&", "< <= > >= == ~=", ":", "+ -", "* / \\ .* ./ .\\")
+]
 _POWERS = {"^", ".^"}
 _BEHIND = {*_POWERS, "'", ".'"}
 _SIGNS = {"+", "-", "~"}
 _NESTED = {
-    "binary_operator", "comparison_operator", "boolean_operator", "unary_operator", "not_operator",
-    "postfix_operator", "range",
-}  # fmt: skip
+    "range",
+    *(f"{kind}_operator" for kind in ("binary", "comparison", "boolean", "unary", "not", "postfix")),
+}
 
 
 @dataclass(frozen=True)

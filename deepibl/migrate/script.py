@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deepibl.migrate import tree
 from deepibl.migrate.definitions import INDENT, class_lines, declared, function_lines, indented, name_of
 from deepibl.migrate.expressions import expression, truth
 from deepibl.migrate.library import FUNCTIONS
@@ -13,12 +14,7 @@ from deepibl.migrate.names import CONSTANTS, language_name, variable_name
 from deepibl.migrate.precedence import Operation, grouped
 from deepibl.migrate.scope import Function, Scope, Undetermined, literal, require
 from deepibl.migrate.statements import assignment, call_statement
-
-from deepibl.migrate.tree import (  # isort: skip
-    DEFINITIONS, Node, Untranslatable, assigned_in_loops, assignments, body_of, caught_names, chain,
-    comment_lines, goals, inner_comments, loads, loads_all_variables, mutated_names, named, parse, targets,
-    text_of, walk,
-)  # fmt: skip
+from deepibl.migrate.tree import Node, Untranslatable, named, text_of, walk
 
 COMPOUND = {"if_statement", "for_statement", "while_statement", "switch_statement", "try_statement"}
 _JUMPS = {"break_statement": "break", "continue_statement": "continue"}
@@ -63,12 +59,12 @@ class ScriptTranslator:
 
     def translate(self, source: str) -> tuple[list[str], Scope]:
         """The lines of the file, and what its scopes need: imports, notes."""
-        root = parse(source)
-        definitions = [node for node in root.children if node.type in DEFINITIONS]
-        statements = [node for node in root.children if node.type not in DEFINITIONS]
+        root = tree.parse(source)
+        definitions = [node for node in root.children if node.type in tree.DEFINITIONS]
+        statements = [node for node in root.children if node.type not in tree.DEFINITIONS]
         for stem, text in self.siblings.items():
-            for found in parse(text).children:
-                if found.type in DEFINITIONS and text_of(name_of(found)) == stem:
+            for found in tree.parse(text).children:
+                if found.type in tree.DEFINITIONS and text_of(name_of(found)) == stem:
                     self.functions[stem] = declared(found, stem)
         self.functions |= {text_of(name_of(node)): declared(node) for node in definitions}
         self._root = root
@@ -83,16 +79,16 @@ class ScriptTranslator:
 
     def scope(self, nodes: list[Node], parameters: tuple[str, ...], objects: tuple[str, ...] = ()) -> Scope:
         """The scope of a script or function, with the kinds of its variables found."""
-        names = Counter(name for node in nodes for name in assignments(node))
+        names = Counter(name for node in nodes for name in tree.assignments(node))
         loops = {text_of(n.named_children[0]) for node in nodes for n in walk(node) if n.type == "iterator"}
-        scope = Scope(expression, self.functions, mutated_names(self._root), self.overrides)
+        scope = Scope(expression, self.functions, tree.mutated_names(self._root), self.overrides)
         scope.parameters = parameters
         again = {name for name, count in names.items() if count > 1 or name in parameters}
-        scope.many = again | loops | assigned_in_loops(nodes)
+        scope.many = again | loops | tree.assigned_in_loops(nodes)
         scope.kinds = dict.fromkeys(names)
         scope.kinds |= dict.fromkeys(parameters, "any") | dict.fromkeys(objects, "object")
         scope.kinds |= {"varargin": "cell"} if "varargin" in parameters else {}
-        scope.open = any(loads_all_variables(part) for node in nodes for part in walk(node))
+        scope.open = any(tree.loads_all_variables(part) for node in nodes for part in walk(node))
         scope.finding = True
         before: dict[str, str | None] | None = None
         for _ in range(12):
@@ -112,10 +108,10 @@ class ScriptTranslator:
 
     def _find(self, scope: Scope, node: Node) -> None:
         """Notes the kinds of what a statement and those inside it assign."""
-        if node.type in DEFINITIONS:
+        if node.type in tree.DEFINITIONS:
             return
         if node.type == "catch_clause":
-            for name in caught_names(node):
+            for name in tree.caught_names(node):
                 scope.join(name, "any")
         if node.type not in ("iterator", "assignment", "command", "function_call"):
             for child in node.children:
@@ -126,12 +122,12 @@ class ScriptTranslator:
                 scope.join(text_of(node.named_children[0]), self._sequence(scope, node.named_children[1])[1])
             elif node.type == "assignment":
                 assignment(scope, node)
-            elif loads(node):
+            elif tree.loads(node):
                 call_statement(scope, node, False)
         except Undetermined:
             pass
         except (Untranslatable, SyntaxError, ValueError, RecursionError):
-            for name in assignments(node):
+            for name in tree.assignments(node):
                 scope.join(name, "any")
 
     def body(self, scope: Scope, nodes: list[Node]) -> list[str]:
@@ -139,7 +135,7 @@ class ScriptTranslator:
         seen = set(scope.parameters)
         outer, self._made = self._made, {}
         for node in nodes:
-            for steps in map(chain, goals(node)):
+            for steps in map(tree.chain, tree.goals(node)):
                 name = steps[0].text
                 if name not in seen and len(steps) > 1 and scope.kinds.get(name) != "object":
                     self._made.setdefault(node.id, []).append(name)
@@ -150,7 +146,7 @@ class ScriptTranslator:
 
     def _first_parts(self, scope: Scope, node: Node) -> list[str]:
         lines = []
-        for name in self._made.get(node.id, []) if node.type not in DEFINITIONS else []:
+        for name in self._made.get(node.id, []) if node.type not in tree.DEFINITIONS else []:
             empty = {"array": "Array", "cell": "Cell", "struct": "Struct"}.get(str(scope.kinds.get(name)), "")
             scope.used.update([empty] if empty else [])
             lines.append(f"{variable_name(name)} = {empty + '()' if empty else None}")
@@ -166,13 +162,13 @@ class ScriptTranslator:
             row = node.start_point[0]
             if node.type == "comment" and row == last_row and lines:
                 behind = begin if len(lines) - begin == 2 and lines[-1].startswith("show(") else -1
-                lines[behind] += f"  {' '.join(comment_lines(node))}"
+                lines[behind] += f"  {' '.join(tree.comment_lines(node))}"
                 continue
             if last_row is not None and row > last_row + 1:
                 lines.append("")
             begin = len(lines)
             if node.type == "comment":
-                lines += comment_lines(node)
+                lines += tree.comment_lines(node)
             else:
                 rest = nodes[position + 1 :]
                 echo = not (rest and rest[0].type == ";")
@@ -194,14 +190,17 @@ class ScriptTranslator:
                 return [self.ends[-1] if self.ends else "raise SystemExit"]
             shared = node.type in ("global_operator", "persistent_operator")
             require(not shared, "global and persistent variables")
-            comments = inner_comments(node)
+            comments = tree.inner_comments(node)
+            call = text_of(node.children[0]) if node.type == "function_call" else ""
             if node.type == "assignment":
                 lines = assignment(scope, node)
                 if echo:  # MATLAB shows what is assigned without a semicolon
-                    shown = dict.fromkeys(chain(goal)[0].text for goal in targets(node) if goal is not None)
+                    shown = dict.fromkeys(
+                        tree.chain(goal)[0].text for goal in tree.targets(node) if goal is not None
+                    )
                     scope.used.update(["show"] if shown else [])
                     lines += [f"show({name!r}, {variable_name(name)})" for name in shown]
-            elif more and not self.keep_stops and self._stops_script(scope, node):
+            elif call == "error" and more and not (self.keep_stops or self.depth or scope.local):
                 return self._skipped_stop(scope, node)
             else:
                 lines = call_statement(scope, node, echo)
@@ -226,10 +225,6 @@ class ScriptTranslator:
         self.marks.append(Mark(line, source, reason, stops))
         return f"{self.name}:{line}"
 
-    def _stops_script(self, scope: Scope, node: Node) -> bool:
-        called = node.type == "function_call" and text_of(node.children[0]) == "error"
-        return self.depth == 0 and not scope.local and called
-
     def _skipped_stop(self, scope: Scope, node: Node) -> list[str]:
         source = " ".join(text_of(node).split())
         reason = "the script stops here by its own error(); left out, so that what follows can run"
@@ -242,7 +237,7 @@ class ScriptTranslator:
     def _compound(self, scope: Scope, node: Node, head: str) -> list[str]:
         """A header line and the block below it; `pass` where the block is empty."""
         self.depth += 1
-        lines = self._block(scope, body_of(node))
+        lines = self._block(scope, tree.body_of(node))
         self.depth -= 1
         if not any(line and not line.startswith("#") for line in lines):
             lines.append("pass")
@@ -330,7 +325,7 @@ class ScriptTranslator:
         lines = self._compound(scope, node, "try:")
         clause = next((child for child in node.children if child.type == "catch_clause"), None)
         require(clause is not None, "try without catch")
-        name = next(iter(caught_names(clause)), "")
+        name = next(iter(tree.caught_names(clause)), "")
         scope.need("caught")
         lines.append("except Exception as problem:")
         lines.append(f"{INDENT}{variable_name(name) + ' = ' if name else ''}caught(problem)")

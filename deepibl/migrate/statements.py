@@ -3,9 +3,7 @@
 import ast
 from collections.abc import Sequence
 
-from deepibl.migrate.calls import (  # isort: skip
-    access, arguments_of, call, has_outputs, index_keys, next_step, subscript,
-)  # fmt: skip
+from deepibl.migrate.calls import access, arguments_of, call, has_outputs, index_keys, next_step, subscript
 from deepibl.migrate.library import FUNCTIONS, output_kinds
 from deepibl.migrate.names import IGNORED, variable_name
 from deepibl.migrate.scope import NUMBERS, Scope, Typed, is_field, literal, owned, require

@@ -22,7 +22,7 @@ from deepibl.migrate.names import MODULES
 from deepibl.migrate.script import Mark, ScriptTranslator
 from matlab_compat import language
 from matlab_compat.errors import ArgumentError
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath, write_text
 from matlab_compat.language import figures
 
 
@@ -41,10 +41,14 @@ class Migration:
 
 
 def migrate(
-    source: str, name: str = "script.m",
-    *, keep_stops: bool = False, overrides: Mapping[tuple[str, str], Any] | None = None,
-    siblings: Mapping[str, str] | None = None, notes: Iterable[str] = (),
-) -> Migration:  # fmt: skip
+    source: str,
+    name: str = "script.m",
+    *,
+    keep_stops: bool = False,
+    overrides: Mapping[tuple[str, str], Any] | None = None,
+    siblings: Mapping[str, str] | None = None,
+    notes: Iterable[str] = (),
+) -> Migration:
     """Translates the text of a MATLAB script.
 
     name: the script's name in marks. keep_stops: keep an error(…) that stops the script at its top level
@@ -103,8 +107,7 @@ def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -
     siblings = {name: file.read_text("latin-1") for name, file in beside.items() if name not in ours}
     result = migrate(text, Path(path).name, siblings=siblings, notes=notes, **options)
     if output is not None:
-        with atomic_output(output) as temporary:
-            temporary.write_text(result.text, encoding="utf-8")
+        write_text(output, result.text)
     return result
 
 

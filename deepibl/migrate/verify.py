@@ -146,10 +146,16 @@ class LayerReport:
 
 
 def verify_features(
-    net: Any, names: Sequence[str], reference: np.ndarray,
-    *, root: str = "", tolerance: float = TOLERANCE, layers: LayerReport | None = None,
-    settings: ExtractionSettings | None = None, **options: "Unpack[ImageOptions]",
-) -> VerifyReport:  # fmt: skip
+    net: Any,
+    names: Sequence[str],
+    reference: np.ndarray,
+    *,
+    root: str = "",
+    tolerance: float = TOLERANCE,
+    layers: LayerReport | None = None,
+    settings: ExtractionSettings | None = None,
+    **options: "Unpack[ImageOptions]",
+) -> VerifyReport:
     """Computes the features of images and compares them with MATLAB's.
 
     reference: (N, D) float32, row i of image i. settings, options: see `ExtractionSettings`.
@@ -174,7 +180,9 @@ def verify_features(
         cause = cause or "another network, or PCA (addPCA) on one side only"
         raise FeatureFileError(f"MATLAB's descriptors have {dim} dimensions, this network's {have}: {cause}")
     rows = _rows(names, kept, features, wanted)
-    verdict = _verdict(rows, tolerance)
+    near = all(_within(row.cosine, CLOSE_COSINE) and _within(row.relative, CLOSE_RELATIVE) for row in rows)
+    same = all(_within(row.relative, tolerance) for row in rows)
+    verdict = SAME if same else CLOSE if near else DIFFERENT
     if verdict == CLOSE:
         few = range(min(len(kept), _CPU_IMAGES))
         again = on_a_cpu(net, [pixels(i, None) for i in few])
@@ -250,10 +258,14 @@ def _compare_outputs(net: SimpleNN, x: Any, outputs: Any, tolerance: float) -> L
 
 
 def verify_reference(
-    net: Any, reference: Reference,
-    *, root: str | None = None, tolerance: float = TOLERANCE, settings: ExtractionSettings | None = None,
+    net: Any,
+    reference: Reference,
+    *,
+    root: str | None = None,
+    tolerance: float = TOLERANCE,
+    settings: ExtractionSettings | None = None,
     **options: "Unpack[ImageOptions]",
-) -> VerifyReport:  # fmt: skip
+) -> VerifyReport:
     """Compares what deepibl_reference wrote in MATLAB: features, sizes of images, outputs of layers.
 
     root: the folder of the images here; None: the one that MATLAB read. The images are scaled as MATLAB's
@@ -300,10 +312,3 @@ def _rows(names: Sequence[str], kept: Any, ours: np.ndarray, theirs: np.ndarray)
 
 def _within(value: float | None, limit: float) -> bool:
     return value is not None and value <= limit  # a NaN is not
-
-
-def _verdict(rows: Sequence[ImageDifference], tolerance: float) -> str:
-    if all(_within(row.relative, tolerance) for row in rows):
-        return SAME
-    near = all(_within(row.cosine, CLOSE_COSINE) and _within(row.relative, CLOSE_RELATIVE) for row in rows)
-    return CLOSE if near else DIFFERENT

@@ -239,8 +239,11 @@ def _build(recipe: dict[str, Any], state: Mapping[str, Tensor]) -> TorchExtracto
     net = from_torch(
         library_model(name.library, name.model, **args),
         **{**prepared, "mean": tuple(prepared["mean"]), "std": tuple(prepared["std"]), "size": size},
-        layer=recipe["layer"], head="mean" if head == "netvlad" else head, name=made_by, args=args,
-    )  # fmt: skip
+        layer=recipe["layer"],
+        head="mean" if head == "netvlad" else head,
+        name=made_by,
+        args=args,
+    )
     if head == "netvlad":
         dim, clusters = state["head.1.assign"].shape
         net.head = netvlad_head(NetVLAD(clusters, dim, v2="head.1.bias" in state))

@@ -22,15 +22,7 @@ from torch import Tensor, nn
 
 from deepibl.images import read_image
 from deepibl.layers import TotalAvgPool, TotalMaxPool, WholeL2Normalize, generalised_mean, vlad_aggregate
-from deepibl.networks.clusters import (
-    Tell,
-    descriptors_made_of,
-    get_clusters,
-    local_descriptors,
-    training_descriptors,
-    vlad_alpha,
-    vlad_weights,
-)
+from deepibl.networks import clusters
 from deepibl.runtime.progress import ProgressCallback
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import file_name
@@ -67,8 +59,8 @@ class _VLAD(Layer):
     def check_weights(self) -> None:
         if self.assign is None or self.offset is None or self.assign.shape != self.offset.shape:
             raise ArgumentError("assignment weights and offsets must both be given as 1 x 1 x D x K")
-        clusters, dim = self.assign.shape[:2]
-        for name, size in zip(self.sizes, (clusters, dim, clusters * dim), strict=True):
+        count, dim = self.assign.shape[:2]
+        for name, size in zip(self.sizes, (count, dim, count * dim), strict=True):
             if name in self._fields and not np.array_equal(self._fields[name], [[size]]):
                 self._fields[name] = np.array([[float(size)]])
 
@@ -78,9 +70,9 @@ class _VLAD(Layer):
         super().check_field(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
-        clusters, dim = self.assign.shape[:2]
+        count, dim = self.assign.shape[:2]
         assign, offset = self.assign.flatten(1).t(), self.offset.flatten(1).t()  # (D, K)
-        return vlad_aggregate(x, assign, offset, self.biases()).view(x.shape[0], dim, 1, clusters)
+        return vlad_aggregate(x, assign, offset, self.biases()).view(x.shape[0], dim, 1, count)
 
     def biases(self) -> Tensor | None:
         """(K,) biases of the assignment; None without any."""
@@ -269,7 +261,7 @@ def add_pooling(
                 f"not {centres.shape}"
             )
         v2 = asked.pooling == "vladv2"
-        weights = vlad_weights(centres, vlad_alpha(centres, descriptors, v2=v2), v2=v2)
+        weights = clusters.vlad_weights(centres, clusters.vlad_alpha(centres, descriptors, v2=v2), v2=v2)
         added.append(vlad_layer(weights, "vlad:core", len(net)))
         session += f"_{training_set}" if training_set else ""
         if asked.intra:
@@ -312,8 +304,8 @@ def pixel_l2_layer(name: str, width: int, index: int = 0) -> Layer:
 
 def vlad_layer(weights: Sequence[np.ndarray], name: str, index: int = 0) -> Layer:
     """A layerVLAD of two stored weights, or a layerVLADv2 of three; the first and last are (1, 1, D, K)."""
-    width, clusters = weights[0].shape[2:]
-    sizes = {"K": clusters, "D": width, "vladDim": clusters * width}
+    width, count = weights[0].shape[2:]
+    sizes = {"K": count, "D": width, "vladDim": count * width}
     nothing = np.zeros((0, 0))
     fields = {
         "name": name,
@@ -460,16 +452,16 @@ def add_pooling_for(
     method: str,
     dataset: Any,
     *,
-    clusters: int = CLUSTERS,
+    num_clusters: int = CLUSTERS,
     stem: str | None = None,
     device: str | torch.device = "cpu",
-    tell: Tell = lambda what: None,
+    tell: clusters.Tell = lambda what: None,
     progress: ProgressCallback | bool | None = None,
 ) -> SimpleNN:
     """The network with the pooling layers of `method` ('vlad_preL2_intra') on top; its own are shared.
 
     dataset: the training set (`PlaceDataset`), whose name NetVLAD's layer keeps and whose first 500 database
-    images give the clusters. clusters: how many. stem: what the names of the files begin with that
+    images give the clusters. num_clusters: how many. stem: what the names of the files begin with that
     descriptors and clusters are read from, or kept in (`<stem>_traindescs.mat`, `<stem>_k064_clst.mat`;
     '_preL2' goes between where the method has it); None keeps nothing. device: computes the descriptors; the
     network ends on the CPU. tell, progress: see `get_clusters` and `local_descriptors`.
@@ -484,14 +476,14 @@ def add_pooling_for(
     descriptor_file, cluster_file = None, None
     if stem is not None:
         stem += "_preL2" if asked.pre_l2 else ""
-        descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{clusters:03d}_clst.mat"
+        descriptor_file, cluster_file = f"{stem}_traindescs.mat", f"{stem}_k{num_clusters:03d}_clst.mat"
         Path(stem).parent.mkdir(parents=True, exist_ok=True)
     made_of = functools.cache(
-        lambda: descriptors_made_of(described, dataset.database_root, dataset.database_names)
+        lambda: clusters.descriptors_made_of(described, dataset.database_root, dataset.database_names)
     )
     files: dict[str, Any] = {"cluster_file": cluster_file, "descriptor_file": descriptor_file}
-    centres = get_clusters(compute, k=clusters, made_of=made_of, tell=tell, **files)
-    descriptors = training_descriptors(compute, descriptor_file, made_of)
+    centres = clusters.get_clusters(compute, k=num_clusters, made_of=made_of, tell=tell, **files)
+    descriptors = clusters.training_descriptors(compute, descriptor_file, made_of)
     return add_pooling(net, asked, centres=centres, descriptors=descriptors, training_set=dataset.name)
 
 
@@ -505,7 +497,7 @@ def descriptors_of(
 
     The network is moved to the device, and then to the CPU, as the original leaves it.
     """
-    found = local_descriptors(
+    found = clusters.local_descriptors(
         net.to(device),
         lambda i: read_image(os.path.join(dataset.database_root, dataset.database_names[i])),
         dataset.database_size,

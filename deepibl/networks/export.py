@@ -138,9 +138,13 @@ def save_onnx(net: Extractor, path: StrPath) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = torch.onnx.export(
-            program, dynamo=True, input_names=["images"], output_names=["descriptors"], verbose=False,
+            program,
+            dynamo=True,
+            input_names=["images"],
+            output_names=["descriptors"],
+            verbose=False,
             optimize=False,  # the optimiser takes the 1e-12 beside a norm for 0 and drops it: 0 / 0
-        )  # fmt: skip
+        )
     assert made is not None
     model = made.model_proto
     for name, value in provenance(net).items():

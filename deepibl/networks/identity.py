@@ -15,8 +15,7 @@ from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import NetworkFormatError
 from matlab_compat.matfile.values import MatObject
 from matlab_compat.network import Network
-from matlab_compat.simplenn.base import ImageNetwork
-from matlab_compat.simplenn.layer import CLASS_FIELD
+from matlab_compat.simplenn.base import CLASS_FIELD, ImageNetwork
 from matlab_compat.simplenn.network import SimpleNN
 
 _CHUNK = 8 * 2**20
@@ -81,16 +80,12 @@ def digest(structure: Any, tensors: list[Tensor | None]) -> str:
         for tensor in tensors:
             whole.update(json.dumps(None if tensor is None else list(tensor.shape)).encode())
             if tensor is not None:
-                for part in pool.map(lambda chunk: hashlib.sha256(chunk).digest(), _chunks(tensor)):
+                array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+                content = array.reshape(-1).view(np.uint8).data
+                chunks = (content[start : start + _CHUNK] for start in range(0, len(content), _CHUNK))
+                for part in pool.map(lambda chunk: hashlib.sha256(chunk).digest(), chunks):
                     whole.update(part)
     return whole.hexdigest()
-
-
-def _chunks(tensor: Tensor) -> Iterator[memoryview]:
-    array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-    content = array.reshape(-1).view(np.uint8).data
-    for start in range(0, len(content), _CHUNK):
-        yield content[start : start + _CHUNK]
 
 
 def _settings(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from deepibl.networks.torch_backbones import load_torch_network
 from deepibl.networks.weights import LAYOUTS, Source, Weights, card, default_folder, differences, find_network
 from deepibl.runtime.files import checksum
 from matlab_compat.errors import MatlabCompatError
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath, atomic_output, write_text
 from matlab_compat.simplenn.edit import relja_cropToLayer, relja_swapLayersForEfficiency
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import vl_simplenn_tidy
@@ -171,8 +171,7 @@ def _take(weights: Weights, target: Path, source: Source, bring: Callable[[Path]
             _check(weights, temporary, source)
         except MatlabCompatError as error:
             raise DownloadError(f"{source.url}: {error}") from error
-    with atomic_output(target.with_name(target.name + ".sha256")) as temporary:
-        temporary.write_text(f"{checksum(target, 'sha256')}  {target.name}\n")
+    write_text(target.with_name(target.name + ".sha256"), f"{checksum(target, 'sha256')}  {target.name}\n")
     return target
 
 

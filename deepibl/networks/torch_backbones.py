@@ -32,8 +32,8 @@ from deepibl.networks.torch_files import load_state, tensors_in
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.matfile.values import cell_list, text as matlab_text, vector
-from matlab_compat.simplenn.base import FILTERS, VECTOR, WeightKind, WeightSpec
-from matlab_compat.simplenn.layer import CLASS_FIELD, Layer, make_layer, register_custom
+from matlab_compat.simplenn.base import CLASS_FIELD, FILTERS, VECTOR, WeightKind, WeightSpec
+from matlab_compat.simplenn.layer import Layer, make_layer, register_custom
 from matlab_compat.simplenn.network import SimpleNN
 from matlab_compat.simplenn.tidy import cell_row
 

@@ -73,7 +73,9 @@ def cell_shares(net: nn.Module, image: Tensor, other: Tensor) -> CellShares:
     layer = vlad_of(net)
     seen, slope, total = _slope(net, layer, image, descriptor(net, other))
     with torch.no_grad():
-        shares = _shares(layer, seen.maps, slope)
+        _, offset, _ = _parameters(layer)
+        along = torch.einsum("dk,dhw->khw", slope, seen.maps[0]) + (offset * slope).sum(0)[:, None, None]
+        shares = (_weights(layer, seen.maps)[0] * along).sum(0)  # over k: a_k * (x + offset_k) . slope_k
     return CellShares(shares.cpu().numpy(), total, total - float(shares.sum()))
 
 
@@ -221,13 +223,6 @@ def _weights(layer: nn.Module, maps: Tensor) -> Tensor:
     if bias is not None:
         scores = scores + bias.reshape(1, -1, 1, 1)
     return scores.softmax(1)
-
-
-def _shares(layer: nn.Module, maps: Tensor, slope: Tensor) -> Tensor:
-    """Terms (h, w): the sum over k of a_k * (x + offset_k) . slope_k, for slope (D, K)."""
-    _, offset, _ = _parameters(layer)
-    along = torch.einsum("dk,dhw->khw", slope, maps[0]) + (offset * slope).sum(0)[:, None, None]
-    return (_weights(layer, maps)[0] * along).sum(0)
 
 
 def _blocks(layer: nn.Module, maps: Tensor) -> tuple[Tensor, tuple[int, int]]:

@@ -20,6 +20,7 @@ class Comparison:
 
     both, only_first, only_second, neither: query ids of the first run. p_value: of the two-sided sign test on
     the queries that only one run gets right: how likely so uneven a split is if both are equally good.
+    most: the largest N of the table, the size of the smaller database.
     """
 
     labels: tuple[str, str]
@@ -30,10 +31,12 @@ class Comparison:
     only_second: list[int]
     neither: list[int]
     p_value: float
+    most: int
 
     def table(self) -> list[tuple[int, float, float]]:
-        """N and both recalls, at those of TABLE_NS that both runs measured."""
-        return [row for row in zip(self.ns, *self.recalls, strict=True) if row[0] in TABLE_NS]
+        """N and both recalls, at those of TABLE_NS that both runs measured; N beyond `most` are left out."""
+        rows = zip(self.ns, *self.recalls, strict=True)
+        return [row for row in rows if row[0] in TABLE_NS and row[0] <= self.most]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -83,7 +86,8 @@ def compare_runs(first: Run, second: Run) -> Comparison:
     recalls = [first.at(n) for n in ns], [second.at(n) for n in ns]
     one, two = len(only_first), len(only_second)
     p_value = float(binomtest(one, one + two, 0.5).pvalue) if one + two else 1.0
-    return Comparison(labels, ns, recalls, both, only_first, only_second, neither, p_value)
+    most = max(1, min(first.database_images, second.database_images))
+    return Comparison(labels, ns, recalls, both, only_first, only_second, neither, p_value, most)
 
 
 def comparison_page(first: Run, second: Run) -> str:
@@ -103,7 +107,13 @@ def comparison_page(first: Run, second: Run) -> str:
         "map": query_map(first, kinds, {*found.only_first[:_CASES], *found.only_second[:_CASES]}),
     }
     return render(
-        "comparison.html", first=first, second=second, found=found, charts=charts,
-        groups=[name for name in first.groups if name in second.groups], most_cases=_CASES,
-        twins={query.name: query for query in second.queries}, thumbnail=thumbnails(),
-    )  # fmt: skip
+        "comparison.html",
+        first=first,
+        second=second,
+        found=found,
+        charts=charts,
+        groups=[name for name in first.groups if name in second.groups],
+        most_cases=_CASES,
+        twins={query.name: query for query in second.queries},
+        thumbnail=thumbnails(),
+    )

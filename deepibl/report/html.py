@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from deepibl.datasets.geo import map_link
+from deepibl.errors import how_many
 from deepibl.images import Reading, open_image
 from deepibl.search.answer import Answer
 from matlab_compat.errors import ImageReadError
@@ -47,6 +48,7 @@ def _environment() -> Environment:
         "style": Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         "script": Markup(script),
         "map_link": map_link,
+        "how_many": how_many,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     made.filters["recall"] = lambda value: "–" if value is None else f"{value:.4f}"

@@ -20,7 +20,7 @@ from deepibl.report.charts import Drawing, Kind, Line, Mark, line_chart, place_m
 from deepibl.report.html import render, thumbnail
 from deepibl.report.run import DIMENSION_NS, FILE, Query, Run, collect, write_run
 from deepibl.runtime.progress import working
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath, write_text
 
 HITS, FAILURES = 10, 36
 
@@ -90,8 +90,7 @@ def write_report(evaluation: Evaluation, folder: StrPath, command: str = "") -> 
     run = collect(evaluation, command)
     target = Path(folder)
     write_run(run, target / FILE)
-    with atomic_output(target / "index.html") as temporary:
-        temporary.write_text(report_page(run), encoding="utf-8")
+    write_text(target / "index.html", report_page(run))
     return target / "index.html"
 
 
@@ -124,25 +123,39 @@ def report_page(run: Run, *, hits: int = HITS, failures: int = FAILURES) -> str:
         "not among the first 100": [None],
     }
     return render(
-        "report.html", run=run, network=Path(run.network).name, published=published, charts=charts,
-        headline_ns=[n for n in DIMENSION_NS if n in run.ns], table_ns=[n for n in TABLE_NS if n in run.ns],
-        dimension_ns=DIMENSION_NS, missed=len(run.queries) - len(first), wrong=wrong, right=right,
+        "report.html",
+        run=run,
+        network=Path(run.network).name,
+        published=published,
+        charts=charts,
+        headline_ns=[n for n in DIMENSION_NS if n in run.shown_ns],
+        table_ns=[n for n in TABLE_NS if n in run.shown_ns],
+        dimension_ns=dimension_ns(run),
+        missed=len(run.queries) - len(first),
+        wrong=wrong,
+        right=right,
         published_note=_LOG if run.dataset.startswith("pitts30k") else _WHITENED,
-        thumbnail=thumbnails(), rows=[_table_row(query) for query in run.queries], kinds=choices,
-    )  # fmt: skip
+        thumbnail=thumbnails(),
+        rows=[_table_row(query) for query in run.queries],
+        kinds=choices,
+    )
 
 
 def curve(run: Run, group: str | None = None) -> list[tuple[float, float]]:
     """The points of Recall@N up to CURVE_END, of all queries or of a group."""
-    recalls = run.recalls if group is None else run.groups[group]
-    return [(n, recall) for n, recall in zip(run.ns, recalls, strict=True) if n <= CURVE_END]
+    return [(n, run.at(n, group)) for n in run.shown_ns if n <= CURVE_END]
+
+
+def dimension_ns(run: Run) -> list[int]:
+    """Those of DIMENSION_NS that the database has images for, at least the first."""
+    return [n for n in DIMENSION_NS if n <= max(run.database_images, 1)]
 
 
 def dimension_lines(run: Run, prefix: str = "") -> list[Line]:
     """Recall over the dimensions kept, a line for each N."""
     return [
         Line(f"{prefix}Recall@{n}", [(dim, recalls[at]) for dim, recalls in sorted(run.by_dimension.items())])
-        for at, n in enumerate(DIMENSION_NS)
+        for at, n in enumerate(dimension_ns(run))
     ]
 
 

@@ -101,6 +101,11 @@ class Run:
     made: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def shown_ns(self) -> list[int]:
+        """Those of ns that pages and tables show: N beyond the database are left out."""
+        return [n for n in self.ns if n <= max(self.database_images, 1)]
+
     def at(self, n: int, group: str | None = None) -> float:
         """Recall@n of all queries or of a group; n must be one of ns."""
         return (self.recalls if group is None else self.groups[group])[self.ns.index(n)]
@@ -127,16 +132,26 @@ def collect(evaluation: Evaluation, command: str = "") -> Run:
         dims = dimensions_to_try(evaluation.dim)
         by_dimension = recall_by_dimension(*features, dataset, dims, DIMENSION_NS)
     return Run(
-        dataset=dataset.name, database_images=dataset.database_size, threshold=dataset.positive_distance,
-        network=evaluation.network, network_id=evaluation.network_id, dimensions=evaluation.dim,
-        layers=list(evaluation.layers), ns=list(result.ns), recalls=result.recalls.tolist(),
+        dataset=dataset.name,
+        database_images=dataset.database_size,
+        threshold=dataset.positive_distance,
+        network=evaluation.network,
+        network_id=evaluation.network_id,
+        dimensions=evaluation.dim,
+        layers=list(evaluation.layers),
+        ns=list(result.ns),
+        recalls=result.recalls.tolist(),
         groups={name: recalls.tolist() for name, recalls in by_group.items()},
         group_sizes={name: int(np.isin(result.query_ids, groups[name]).sum()) for name in by_group},
-        by_dimension={dim: recalls.tolist() for dim, recalls in by_dimension.items()}, queries=queries,
-        database_root=os.path.abspath(dataset.database_root), query_root=os.path.abspath(dataset.query_root),
-        database_positions=np.round(known[::every], 2).tolist(), command=command,
-        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), versions=versions(),
-    )  # fmt: skip
+        by_dimension={dim: recalls.tolist() for dim, recalls in by_dimension.items()},
+        queries=queries,
+        database_root=os.path.abspath(dataset.database_root),
+        query_root=os.path.abspath(dataset.query_root),
+        database_positions=np.round(known[::every], 2).tolist(),
+        command=command,
+        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        versions=versions(),
+    )
 
 
 def write_run(run: Run, path: StrPath) -> None:

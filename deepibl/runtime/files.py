@@ -20,7 +20,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from matlab_compat.files import StrPath, atomic_output
+from matlab_compat.files import StrPath, atomic_output, write_text
 
 
 def read_note(path: Path) -> dict[str, Any]:
@@ -34,8 +34,7 @@ def read_note(path: Path) -> dict[str, Any]:
 
 def write_note(path: StrPath, content: Any, indent: int | None = None) -> None:
     """Writes JSON, whole or not at all."""
-    with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=indent) + "\n")
 
 
 def checksum(path: StrPath, method: str = "sha256") -> str:

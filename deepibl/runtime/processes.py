@@ -245,7 +245,7 @@ class Team:
             raise ProcessError(f"an exchange with another process failed ({reason}). {AGAIN}") from error
 
 
-_NEW = {"told": 0, "failed": None, "finished": 0, "step": 0, "gone": False, "words": ""}
+_NEW = {"beats": 0, "failed": None, "finished": 0, "step": 0, "gone": False, "words": ""}
 
 
 class _States(threading.Thread):
@@ -265,7 +265,7 @@ class _States(threading.Thread):
     def tell(self, **changes: Any) -> None:
         with self._lock:
             mine = self.known[self._rank]
-            self.known[self._rank] = {**mine, "told": mine["told"] + 1, **changes}
+            self.known[self._rank] = {**mine, "beats": mine["beats"] + 1, **changes}
             with suppress(RuntimeError):  # the store may be gone at the end
                 self._store.set(f"state/{self._rank}", json.dumps(self.known[self._rank]))
 
@@ -280,7 +280,7 @@ class _States(threading.Thread):
                 self.lost |= set() if self.known[0]["gone"] else {0}
                 return
             for rank, state in enumerate(states):
-                if state["told"] != self.known[rank]["told"] or rank == self._rank:
+                if state["beats"] != self.known[rank]["beats"] or rank == self._rank:
                     heard[rank] = time.monotonic()
                 elif not state["gone"] and time.monotonic() - heard[rank] > self.patience:
                     self.lost.add(rank)

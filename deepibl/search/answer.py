@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from deepibl.datasets.geo import DEGREES, in_space, latlon_to_utm, map_link, metres_between, zone_of
+from deepibl.errors import how_many
 from deepibl.search.confidence import DEPTH, UNFITTED, Calibration, metres
 
 VERDICTS = ((0.9, "confident"), (0.7, "likely"), (0.0, "no confident match"))  # least confidence
@@ -87,9 +88,8 @@ class Estimate(Position):
     spread: float | None
 
     def __str__(self) -> str:
-        images = "1 image" if self.images == 1 else f"{self.images} images"
         spread = "" if self.spread is None else f", spread {self.spread:.1f} m"
-        return f"{self.position}{spread}, from {images}"
+        return f"{self.position}{spread}, from {how_many(self.images, 'image')}"
 
 
 class Answer(list[Match]):
@@ -102,9 +102,12 @@ class Answer(list[Match]):
     """
 
     def __init__(
-        self, matches: Iterable[Match] = (), calibration: Calibration = UNFITTED,
-        estimate: Estimate | None = None, blank: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        matches: Iterable[Match] = (),
+        calibration: Calibration = UNFITTED,
+        estimate: Estimate | None = None,
+        blank: bool = False,
+    ) -> None:
         super().__init__(matches)
         self.threshold = calibration.threshold
         self.confidence = self[0].confidence if self else None
@@ -152,10 +155,13 @@ class Answer(list[Match]):
     def as_dict(self) -> dict[str, Any]:
         """The answer as plain values, for JSON."""
         return {
-            "verdict": self.verdict, "confidence": self.confidence, "within_metres": self.threshold,
-            "reason": self.reason, "estimate": asdict(self.estimate) if self.estimate else None,
+            "verdict": self.verdict,
+            "confidence": self.confidence,
+            "within_metres": self.threshold,
+            "reason": self.reason,
+            "estimate": asdict(self.estimate) if self.estimate else None,
             "places": [match.as_dict() for match in self],
-        }  # fmt: skip
+        }
 
 
 def agreeing(points: np.ndarray, distances: np.ndarray, threshold: float) -> np.ndarray:
@@ -187,9 +193,15 @@ def estimate_at(places: np.ndarray, weights: np.ndarray, frame: str | None) -> E
 
 
 def make_answer(
-    index: Any, names: Sequence[str], distances: Any, positions: Any, sure: Any, top: int, rows: Any = None,
+    index: Any,
+    names: Sequence[str],
+    distances: Any,
+    positions: Any,
+    sure: Any,
+    top: int,
+    rows: Any = None,
     blank: float = np.inf,
-) -> Answer:  # fmt: skip
+) -> Answer:
     """The answer of the images `names`, nearest first, with `top` of them as matches.
 
     positions: (k, 2) of the index's frame, sure: (k,) confidences; NaN if unknown. rows: their ids.
@@ -197,12 +209,16 @@ def make_answer(
     """
     matches = [
         Match(
-            rank, names[i], os.path.join(index.root, names[i]), float(distances[i]),
-            **_place(positions[i], index.frame), row=None if rows is None else int(rows[i]),
+            rank,
+            names[i],
+            os.path.join(index.root, names[i]),
+            float(distances[i]),
+            **_place(positions[i], index.frame),
+            row=None if rows is None else int(rows[i]),
             confidence=float(sure[i]) if np.isfinite(sure[i]) else None,
         )
         for rank, i in enumerate(range(min(top, len(names))), start=1)
-    ]  # fmt: skip
+    ]
     nearest = np.asarray(positions[: min(DEPTH, len(names))])
     points, threshold = in_space(nearest, index.frame), index.calibration.threshold
     estimate = estimate_at(nearest, agreeing(points, distances[: len(nearest)], threshold), index.frame)

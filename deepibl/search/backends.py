@@ -59,9 +59,13 @@ def check_index(where: StrPath, asked: int = 0) -> dict[str, Any]:
 
 
 def edit_index(
-    where: StrPath, output: StrPath | None = None,
-    *, delete: Iterable[str] = (), merge: Iterable[StrPath] = (), backend: str | None = None,
-) -> Index:  # fmt: skip
+    where: StrPath,
+    output: StrPath | None = None,
+    *,
+    delete: Iterable[str] = (),
+    merge: Iterable[StrPath] = (),
+    backend: str | None = None,
+) -> Index:
     """Removes images from an index, adds those of other index files, and writes it once.
 
     output: a new file; None: the same one (a database always changes in place). backend: change to 'exact',

@@ -32,12 +32,13 @@ from deepibl.runtime.progress import working
 THRESHOLD = 25.0  # metres within which a match is right, as in the recall
 DEPTH = 10
 SPOT = 2.0
-ASKED = 1000  # questions, at most
+MOST_QUESTIONS = 1000
 LEAST = 50, 20  # questions, and right answers among them
 ELSEWHERE = 0.1
 _FOLDS, _RIDGE = 5, 1.0
 _FEW = 500  # images that are all ranked for every question
-_DEPTHS = ((8 * DEPTH, ASKED), (64 * DEPTH, 250), (512 * DEPTH, 50))  # how deep at most how many are searched
+# how deep at most how many are searched
+_DEPTHS = ((8 * DEPTH, MOST_QUESTIONS), (64 * DEPTH, 250), (512 * DEPTH, 50))
 _BLOCK = 128
 _SIGNS = np.array([-1.0, 1.0, 1.0])
 
@@ -146,9 +147,16 @@ def nearest_blank(features: np.ndarray, blanks: np.ndarray | None) -> Any:
 
 @working("fitting the confidence of answers")
 def fit_calibration(
-    nearest: Nearest, points: np.ndarray, asked: np.ndarray, places: np.ndarray,
-    *, source: str, blanks: np.ndarray | None = None, spot: float = -1.0, threshold: float = THRESHOLD,
-) -> Calibration:  # fmt: skip
+    nearest: Nearest,
+    points: np.ndarray,
+    asked: np.ndarray,
+    places: np.ndarray,
+    *,
+    source: str,
+    blanks: np.ndarray | None = None,
+    spot: float = -1.0,
+    threshold: float = THRESHOLD,
+) -> Calibration:
     """A calibration of an index, by questions with known places; without weights where they do not suffice.
 
     nearest: ids and squared distances of a number of nearest images of each question (id -1: none).
@@ -202,7 +210,7 @@ def _without(
     kept = np.full((len(asked), DEPTH), -1)
     distances = np.full((len(asked), DEPTH), np.inf)
     few = len(points) <= _FEW
-    for depth, most in [(len(points), ASKED)] if few else _DEPTHS:
+    for depth, most in [(len(points), MOST_QUESTIONS)] if few else _DEPTHS:
         waiting = np.flatnonzero(kept[:, -1] < 0)
         waiting = waiting[:: 1 + len(waiting) // (most + 1)]
         for start in range(0, len(waiting), _BLOCK):

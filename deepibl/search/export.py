@@ -42,12 +42,11 @@ def _record(name: str, answer: Answer) -> dict[str, Any]:
     """What is known of a query, by the titles of the CSV."""
     at: Any = answer.estimate or Estimate(images=0, spread=None)
     best = {} if not answer else answer[0].as_dict()
-    return {
-        "name": name, "lat": at.latitude, "lon": at.longitude, "utm_e": at.east, "utm_n": at.north,
-        "zone": at.utm_zone, "spread": at.spread, "images": at.images, "verdict": answer.verdict,
-        "confidence": answer.confidence, "match": best.get("name"), "distance": best.get("distance"),
-        "inliers": best.get("inliers"), "map_link": at.map_link,
-    }  # fmt: skip
+    record = {"name": name, "lat": at.latitude, "lon": at.longitude, "utm_e": at.east, "utm_n": at.north}
+    record |= {"zone": at.utm_zone, "spread": at.spread, "images": at.images}
+    record |= {"verdict": answer.verdict, "confidence": answer.confidence, "match": best.get("name")}
+    record |= {"distance": best.get("distance"), "inliers": best.get("inliers"), "map_link": at.map_link}
+    return record
 
 
 def as_csv(found: Mapping[str, Answer]) -> str:

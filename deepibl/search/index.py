@@ -20,19 +20,10 @@ from deepibl.datasets.positions import one_position
 from deepibl.errors import IndexFileError, NetworkMismatchError
 from deepibl.images import AS_STORED, Reading
 from deepibl.runtime.files import RowView
+from deepibl.search import confidence
 from deepibl.search.answer import Answer, make_answer
 from deepibl.search.compressed import CompressedIndex, Structure, build_structure, require_fit
-from deepibl.search.confidence import (
-    ASKED,
-    DEPTH,
-    SPOT,
-    THRESHOLD,
-    UNFITTED,
-    Calibration,
-    Found,
-    fit_calibration,
-    nearest_blank,
-)
+from deepibl.search.confidence import DEPTH, UNFITTED, Calibration
 from deepibl.search.exact import Searcher
 from deepibl.search.index_file import read_file, write_file
 from matlab_compat.errors import ArgumentError
@@ -189,11 +180,14 @@ class PlaceIndex:
         kept = np.array([i for i, name in enumerate(self.names) if name not in gone], np.int64)
         rows = RowView([(self.descriptors, kept), *more], self.descriptors.dtype)
         return replace(
-            self, descriptors=rows, names=[self.names[i] for i in kept] + names,
+            self,
+            descriptors=rows,
+            names=[self.names[i] for i in kept] + names,
             positions=np.concatenate([self.positions[kept], positions]),
             structure=self.structure.edited(kept, rows) if self.structure and len(rows) > 1 else None,
-            calibration=UNFITTED, **others,
-        )  # fmt: skip
+            calibration=UNFITTED,
+            **others,
+        )
 
     def with_backend(self, kind: str, **settings: Any) -> PlaceIndex:
         """This index with the backend 'exact', 'ivfpq' or 'hnsw'. settings: see `build_structure`."""
@@ -201,22 +195,22 @@ class PlaceIndex:
         return replace(self, structure=structure)
 
     def with_confidence(
-        self, threshold: float = THRESHOLD, queries: tuple[np.ndarray, np.ndarray] | None = None
+        self, threshold: float = confidence.THRESHOLD, queries: tuple[np.ndarray, np.ndarray] | None = None
     ) -> PlaceIndex:
         """This index with a calibration of its answers, see `deepibl.search.confidence`.
 
         threshold: metres within which an answer is right. queries: descriptors (Q, D) and positions (Q, 2) of
-        photos whose place is known, in the index's frame; by default up to ASKED images of the index, at
-        random.
+        photos whose place is known, in the index's frame; by default images of the index, MOST_QUESTIONS at
+        most, at random.
         """
         how: dict[str, Any] = {"source": "query photos", "threshold": threshold, "blanks": self.blanks}
         if queries is None:
             known = np.flatnonzero(np.isfinite(self.positions).all(axis=1))
-            chosen = np.sort(np.random.default_rng(0).permutation(known)[:ASKED])
+            chosen = np.sort(np.random.default_rng(0).permutation(known)[: confidence.MOST_QUESTIONS])
             queries = np.asarray(self.descriptors[chosen], np.float32), self.positions[chosen]
-            how |= {"source": "images of the index", "spot": SPOT}
+            how |= {"source": "images of the index", "spot": confidence.SPOT}
         points, places = in_space(self.positions, self.frame), in_space(queries[1], self.frame)
-        made = fit_calibration(self._nearest, points, queries[0], places, **how)
+        made = confidence.fit_calibration(self._nearest, points, queries[0], places, **how)
         return replace(self, calibration=made)
 
     def recall(self, asked: int = 100, top: int = 10, seed: int = 0) -> float:
@@ -256,10 +250,12 @@ class PlaceIndex:
     ) -> list[Answer]:
         """The answers of ids and distances, (Q, k). rivals: those of a search of the whole index."""
         found, nearest = (
-            Found(far, np.where((rows >= 0)[..., None], in_space(self.positions[rows], self.frame), np.nan))
+            confidence.Found(
+                far, np.where((rows >= 0)[..., None], in_space(self.positions[rows], self.frame), np.nan)
+            )
             for rows, far in ((ids, distances), rivals or (ids, distances))
         )
-        nearest = nearest._replace(blank=nearest_blank(features, self.blanks))
+        nearest = nearest._replace(blank=confidence.nearest_blank(features, self.blanks))
         sure = self.calibration.confidences(found, nearest)
         blanks = np.broadcast_to(nearest.blank, (len(ids), 1))[:, 0]
         return [

@@ -93,14 +93,17 @@ def read_file(path: StrPath) -> dict[str, Any]:
         names = bytes(tensors["names"]).decode()
         backend = metadata["backend"]
         return {
-            "descriptors": tensors["descriptors"], "names": names.split("\n") if names else [],
-            "positions": tensors["positions"], "blanks": tensors.get("blanks"),
-            **{name: metadata[name] for name in _SETTINGS}, "frame": metadata["frame"] or None,
+            "descriptors": tensors["descriptors"],
+            "names": names.split("\n") if names else [],
+            "positions": tensors["positions"],
+            "blanks": tensors.get("blanks"),
+            **{name: metadata[name] for name in _SETTINGS},
+            "frame": metadata["frame"] or None,
             "reading": reading_of(metadata["reading"]),
             "structure": None if backend == EXACT else read_structure(backend, tensors["structure"]),
             "largest": float(metadata["largest"]),
             "calibration": Calibration.from_text(metadata["calibration"]),
-        }  # fmt: skip
+        }
 
 
 @working("comparing the index's checksums")
@@ -114,14 +117,18 @@ def check_file(path: StrPath) -> dict[str, Any]:
         tensors, metadata = _read(path, every=True)
     count, dim = fields["descriptors"].shape
     return {
-        "format": metadata["format"], "backend": metadata["backend"], "images": count, "dimensions": dim,
+        "format": metadata["format"],
+        "backend": metadata["backend"],
+        "images": count,
+        "dimensions": dim,
         "descriptors": str(fields["descriptors"].dtype),
         "with_position": int(np.isfinite(fields["positions"]).all(axis=1).sum()),
         "bytes": os.path.getsize(path),
         "structure_bytes": int(tensors["structure"].nbytes) if "structure" in tensors else 0,
-        **{name: metadata[name] for name in _SETTINGS}, **asdict(fields["reading"]),
+        **{name: metadata[name] for name in _SETTINGS},
+        **asdict(fields["reading"]),
         "confidence": str(fields["calibration"]),
-    }  # fmt: skip
+    }
 
 
 def reading_of(text: str) -> Reading:

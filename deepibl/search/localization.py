@@ -43,11 +43,18 @@ _NEAR = 25.0  # metres, the usual limit of positives
 
 
 def build_index(
-    net: nn.Module, places: Places, out: StrPath,
-    *, network_path: StrPath = "", backend: str = "exact", half: bool = False, threshold: float = THRESHOLD,
-    known: Places | None = None, settings: ExtractionSettings | None = None,
+    net: nn.Module,
+    places: Places,
+    out: StrPath,
+    *,
+    network_path: StrPath = "",
+    backend: str = "exact",
+    half: bool = False,
+    threshold: float = THRESHOLD,
+    known: Places | None = None,
+    settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
-) -> tuple[Index, list[Failure]]:  # fmt: skip
+) -> tuple[Index, list[Failure]]:
     """Extracts the descriptors of the images of `places` and writes the index `out`.
 
     net: a network (SimpleNN, or any extractor). places: images whose positions may be unknown (NaN).
@@ -95,10 +102,14 @@ def build_index(
 
 
 def add_to_index(
-    net: nn.Module, places: Places, where: StrPath,
-    *, known: Places | None = None, settings: ExtractionSettings | None = None,
+    net: nn.Module,
+    places: Places,
+    where: StrPath,
+    *,
+    known: Places | None = None,
+    settings: ExtractionSettings | None = None,
     **options: Unpack[ComputeOptions],
-) -> tuple[Index, list[Failure], int]:  # fmt: skip
+) -> tuple[Index, list[Failure], int]:
     """Adds to an index those images of `places` that are not in it yet.
 
     The index keeps its backend, how images are scaled and turned, and whether it is in float16. A file is
@@ -138,10 +149,17 @@ def add_to_index(
 
 
 def localize(
-    net: nn.Module, photos: Sequence[str], index: Index,
-    *, top: int = 5, near: Any = None, within: float | None = None, reranker: Reranker | None = None,
-    settings: ExtractionSettings | None = None, **options: Unpack[ComputeOptions],
-) -> tuple[dict[str, Answer], list[Failure]]:  # fmt: skip
+    net: nn.Module,
+    photos: Sequence[str],
+    index: Index,
+    *,
+    top: int = 5,
+    near: Any = None,
+    within: float | None = None,
+    reranker: Reranker | None = None,
+    settings: ExtractionSettings | None = None,
+    **options: Unpack[ComputeOptions],
+) -> tuple[dict[str, Answer], list[Failure]]:
     """For each photo that can be read the `top` most similar images, and the photos that cannot be read.
 
     An answer is a list of matches that says how sure the best one is, and where it puts the photo.
@@ -213,10 +231,13 @@ def _extract(
     descriptors = opened[0]
     fields: dict[str, Any] = {
         "descriptors": RowView([(descriptors, None)], np.float16) if half else descriptors,
-        "names": [places.names[i] for i in kept], "positions": places.positions[kept],
-        "network_id": made_of.network, "root": os.path.abspath(places.root), "frame": places.frame,
+        "names": [places.names[i] for i in kept],
+        "positions": places.positions[kept],
+        "network_id": made_of.network,
+        "root": os.path.abspath(places.root),
+        "frame": places.frame,
         "reading": settings.reading,
-    }  # fmt: skip
+    }
     return fields, failures
 
 

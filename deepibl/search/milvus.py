@@ -106,9 +106,13 @@ def explained(where: str) -> Iterator[None]:
 
 
 def make_collection(
-    client: Any, name: str, fields: Mapping[str, tuple[str, Mapping[str, Any]]], vector: str,
-    index_type: str, params: Mapping[str, Any] | None = None,
-) -> None:  # fmt: skip
+    client: Any,
+    name: str,
+    fields: Mapping[str, tuple[str, Mapping[str, Any]]],
+    vector: str,
+    index_type: str,
+    params: Mapping[str, Any] | None = None,
+) -> None:
     """Makes a collection. fields: Milvus's type and its settings by name; vector: the field to be indexed."""
     from pymilvus import DataType
 

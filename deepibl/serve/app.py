@@ -127,12 +127,15 @@ def create_app(
     places = Places(finder.index, root, tiles)
     desk = Desk(finder, places, limits or Limits())
     app = FastAPI(
-        title="deepibl: where was this photo taken?", version=version("deepibl"),
+        title="deepibl: where was this photo taken?",
+        version=version("deepibl"),
         description="Visual place recognition with one index of geo-tagged images. A photo is kept in memory "
         "while its answer is computed, and nowhere else.",
-        docs_url=None, redoc_url=None, lifespan=desk.computing,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=desk.computing,
         responses={status: {"model": Problem} for status in ("4XX", "5XX")},
-    )  # fmt: skip
+    )
     answer_errors(app)
     app.include_router(_questions(desk), prefix="/api")
     app.include_router(_pictures(desk), prefix="/api")
@@ -177,9 +180,13 @@ def _questions(desk: Desk) -> APIRouter:
             latitude, longitude = photo.position or (None, None)
             height, width = photo.pixels.shape[1:]
             sent = SentPhoto(
-                width=photo.width, height=photo.height, described_width=width, described_height=height,
-                latitude=latitude, longitude=longitude,
-            )  # fmt: skip
+                width=photo.width,
+                height=photo.height,
+                described_width=width,
+                described_height=height,
+                latitude=latitude,
+                longitude=longitude,
+            )
             return Localized(photo=sent, seconds=round(time.monotonic() - began, 4), **said)
 
     @api.post(
@@ -243,14 +250,22 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
         response.headers.update(_FRESH)
         limits = desk.limits
         return Health(
-            status="ok", version=version("deepibl"), index=index_name,
+            status="ok",
+            version=version("deepibl"),
+            index=index_name,
             network=Path(index.network_path).name,
-            heatmaps=list(desk.finder.methods), inside=desk.inside, places=limits.waiting,
-            upload_bytes=limits.upload_bytes, top=limits.top,
+            heatmaps=list(desk.finder.methods),
+            inside=desk.inside,
+            places=limits.waiting,
+            upload_bytes=limits.upload_bytes,
+            top=limits.top,
             attribution=desk.places.tiles.attribution if desk.places.tiles else "",
             accept=[suffix for kind in kinds_read() for suffix in KINDS[kind]],
-            images=len(index), dimensions=index.dim, network_id=index.network_id, engine=desk.finder.engine,
-        )  # fmt: skip
+            images=len(index),
+            dimensions=index.dim,
+            network_id=index.network_id,
+            engine=desk.finder.engine,
+        )
 
     @api.get("/", include_in_schema=False)
     async def page() -> FileResponse:

@@ -66,9 +66,14 @@ def serve(
 ) -> None:
     """Serves until interrupted. ready: called before the first request. verbose: logs every request."""
     settings = uvicorn.Config(
-        app, log_level="info" if verbose else "warning", access_log=verbose, server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS, ws="none",
+        app,
+        log_level="info" if verbose else "warning",
+        access_log=verbose,
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        ws="none",
         proxy_headers=False,
-    )  # fmt: skip
+    )
     ready()
     uvicorn.Server(settings).run(sockets=[listener])

@@ -203,9 +203,13 @@ def take(city: City, shot: Shot) -> np.ndarray:
 
 
 def _take_all(
-    root: Path, shots: list[Shot], seed: int, zone: str | None, workers: int,
+    root: Path,
+    shots: list[Shot],
+    seed: int,
+    zone: str | None,
+    workers: int,
     progress: ProgressCallback | bool | None,
-) -> None:  # fmt: skip
+) -> None:
     """Takes the photos that are not there yet, in order; what is there counts as done."""
     chunks = [shots[k : k + CHUNK] for k in range(0, len(shots), CHUNK)]
     with reporting(progress, "drawing") as report:

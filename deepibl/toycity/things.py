@@ -68,9 +68,11 @@ def draw_thing(image: np.ndarray, camera: Camera, thing: Thing, weather: Weather
     depth = camera.project(thing.place, 0.0)[2]
 
     def pen(
-        outline: Sequence[tuple[float, float]] | np.ndarray, colour: Sequence[float] | np.ndarray,
-        foot: np.ndarray = thing.place, way: np.ndarray = camera.side,
-    ) -> None:  # fmt: skip
+        outline: Sequence[tuple[float, float]] | np.ndarray,
+        colour: Sequence[float] | np.ndarray,
+        foot: np.ndarray = thing.place,
+        way: np.ndarray = camera.side,
+    ) -> None:
         """Fills an outline, (n, 2) metres along `way` and up from `foot`."""
         along, up = np.array(outline, dtype=float).T
         pixels = camera.project(foot + along[:, None] * way, up)

@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from deepibl.engine.settings import ExtractionSettings
-from deepibl.errors import FeatureFileError
+from deepibl.errors import FeatureFileError, how_many
 from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.files import read_features
@@ -110,7 +110,7 @@ class FeatureMaker:
         try:
             if not os.path.exists(path):
                 count = len(_images(dataset, side)[1])
-                self.tell(f"{path}: features of {count} images")
+                self.tell(f"{path}: features of {how_many(count, 'image')}")
                 self.extracted(0, count)
                 if made_of is not None:
                     made_of.write(path)
@@ -134,10 +134,12 @@ def initial_names(options: TrainingOptions, train_set: Any, val_set: Any) -> dic
     suffix = options.initial_features_suffix
     names = {}
     for option, dataset, end in (
-        ("initial_database_features", train_set, "db.bin"), ("initial_query_features", train_set, "q.bin"),
+        ("initial_database_features", train_set, "db.bin"),
+        ("initial_query_features", train_set, "q.bin"),
         ("initial_val_database_features", val_set, "db.bin"),
-        ("initial_val_query_features", val_set, "q.bin"), ("geo_centers", val_set, "geocenter.mat"),
-    ):  # fmt: skip
+        ("initial_val_query_features", val_set, "q.bin"),
+        ("geo_centers", val_set, "geocenter.mat"),
+    ):
         stem = file_name(f"{dataset.name}_{options.network}_{options.layer}_{options.pooling}_{suffix}")
         names[option] = getattr(options, option) or f"{options.output_prefix}{stem}{end}"
     return names

@@ -221,10 +221,13 @@ class Results:
     def as_dict(self) -> dict[str, Any]:
         before = self.off_the_shelf
         return {
-            "session": self.session, "best_epoch": self.best, "epochs": len(self.history.val.recall),
+            "session": self.session,
+            "best_epoch": self.best,
+            "epochs": len(self.history.val.recall),
             "recallNs": [int(n) for n in self.options.recall_ns],
-            "off_the_shelf": None if before is None else before.tolist(), "trained": self.trained.tolist(),
-        }  # fmt: skip
+            "off_the_shelf": None if before is None else before.tolist(),
+            "trained": self.trained.tolist(),
+        }
 
 
 def find_session(session: str, prefix: str) -> SessionFiles:

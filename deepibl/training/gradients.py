@@ -83,10 +83,17 @@ def open_backbone(
     shared, own = folders(options.output_prefix, options.session, team.rank)
     train, val = (each.database_size + each.query_count for each in sets)
     cache = BackboneCache(
-        net, first, store="off" if off else options.backbone_cache, dtype=options.backbone_cache_dtype,
-        folder=shared, spare=own, images=train * (2 if options.jitter_flip else 1) + val,
-        limit_gb=options.backbone_cache_gb or 1.0, sharers=team.local_size, keep=options.backbone_cache_keep,
-    )  # fmt: skip
+        net,
+        first,
+        store="off" if off else options.backbone_cache,
+        dtype=options.backbone_cache_dtype,
+        folder=shared,
+        spare=own,
+        images=train * (2 if options.jitter_flip else 1) + val,
+        limit_gb=options.backbone_cache_gb or 1.0,
+        sharers=team.local_size,
+        keep=options.backbone_cache_keep,
+    )
     with cache:
         if cache.store != "off":
             cache.open(os.path.join(sets[0].database_root, sets[0].database_names[0]))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from deepibl.errors import ConfigurationError
+from deepibl.errors import ConfigurationError, how_many
 from deepibl.evaluation.measures import RankLossResult, RecallResult
 from deepibl.evaluation.plots import new_figure, write_figure
 from deepibl.runtime.progress import LINE_EVERY, ProgressDisplay
@@ -152,9 +152,14 @@ class Plotter(TrainingListener):
 
 
 def plot_training(
-    history: History, options: TrainingOptions, path: StrPath,
-    *, queries: int = 1, window: int | None = None, show: bool = False,
-) -> Path:  # fmt: skip
+    history: History,
+    options: TrainingOptions,
+    path: StrPath,
+    *,
+    queries: int = 1,
+    window: int | None = None,
+    show: bool = False,
+) -> Path:
     """Writes the curves of a training as PNG: batch loss (smoothed), rank loss, recall by epoch.
 
     queries: of the training set, which make an epoch. window: batches to smooth over (default: a twentieth of
@@ -271,7 +276,8 @@ class Console(TrainingListener):
 
     def finished(self, state: TrainingState) -> None:
         self._display.close()
-        self._display.print(f"{state.options.session}: {state.options.epochs} epochs are done")
+        done = "is done" if state.options.epochs == 1 else "are done"
+        self._display.print(f"{state.options.session}: {how_many(state.options.epochs, 'epoch')} {done}")
 
 
 def progress_text(report: BatchReport, images_a_second: float) -> str:

@@ -23,9 +23,14 @@ from matlab_compat.errors import MatlabCompatError
 
 
 def run_loop(
-    state: TrainingState, train_set: Any, val_set: Any, objective: Objective, files: SessionFiles,
-    listeners: Iterable[TrainingListener] = (), others: Leading | None = None,
-) -> None:  # fmt: skip
+    state: TrainingState,
+    train_set: Any,
+    val_set: Any,
+    objective: Objective,
+    files: SessionFiles,
+    listeners: Iterable[TrainingListener] = (),
+    others: Leading | None = None,
+) -> None:
     """Trains from the state's position to the last epoch; changes the state.
 
     files: where the session is saved: every save_interval queries, after every refresh of features and epoch,
@@ -225,16 +230,13 @@ class _Loop:
             notify(TrainingListener.testing, self.state, which, epoch, done, total, mean)
 
         with counting(None, f"rank loss of {which}, queries") as count:
-            ranked = rank_loss(
-                *features, dataset, options.margin, options.negatives_per_query,
-                n_sample=options.rank_loss_sample_size, generator=draws, report=partial(seen, count),
-            )  # fmt: skip
+            how: dict[str, Any] = {"generator": draws, "report": partial(seen, count)}
+            how["n_sample"] = options.rank_loss_sample_size
+            ranked = rank_loss(*features, dataset, options.margin, options.negatives_per_query, **how)
         notify(TrainingListener.measured, self.state, ranked)
         with counting(None, f"recall of {which}, queries") as count:
-            found = recall_at_n(
-                *features, dataset, options.recall_ns, n_sample=options.recall_sample_size, generator=draws,
-                report=partial(seen, count),
-            )  # fmt: skip
+            how |= {"report": partial(seen, count), "n_sample": options.recall_sample_size}
+            found = recall_at_n(*features, dataset, options.recall_ns, **how)
         notify(TrainingListener.measured, self.state, found)
         notify(TrainingListener.tested, self.state, which, epoch, found.recalls, ranked.loss)
         return found.recalls, ranked.loss

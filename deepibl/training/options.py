@@ -39,7 +39,7 @@ class Option:
     """A row of the table.
 
     matlab: MATLAB's name. help: "" for a field that `train` fills in. least, whole, unit: of a number.
-    allowed: words it may be. ours: not of the original; changes_result: one of ours that does.
+    allowed: words it may be. ours: no option of the original; changes_result: such an option that changes it.
     """
 
     name: str
@@ -171,26 +171,39 @@ class TrainingOptions:
     initial_query_features_before: str = _opt("qCheckpoint0_orig", "")
 
     backbone_cache: str = _ours(
-        "backboneCache", "auto", "where maps of layers that are not trained are kept: auto, ram, disk, off",
+        "backboneCache",
+        "auto",
+        "where maps of layers that are not trained are kept: auto, ram, disk, off",
         allowed=STORES,
-    )  # fmt: skip
+    )
     backbone_cache_gb: float = _ours(
         "backboneCacheGB", 50.0, "at most this many gigabytes of them", least=0, unit="gigabytes"
     )
     backbone_cache_dtype: str = _ours(
-        "backboneCacheDtype", "fp32", "fp32: exact, or fp16: half the space", allowed=tuple(DTYPES),
+        "backboneCacheDtype",
+        "fp32",
+        "fp32: exact, or fp16: half the space",
+        allowed=tuple(DTYPES),
         changes_result=True,
-    )  # fmt: skip
+    )
     backbone_cache_keep: bool = _ours("backboneCacheKeep", False, "leave those on disk for the next training")
     precision: str = _ours(
-        "trainPrecision", "fp32", "of the trained convolutions: fp32 or bf16 (NetVLAD's sums stay fp32)",
-        allowed=PRECISIONS, changes_result=True,
-    )  # fmt: skip
+        "trainPrecision",
+        "fp32",
+        "of the trained convolutions: fp32 or bf16 (NetVLAD's sums stay fp32)",
+        allowed=PRECISIONS,
+        changes_result=True,
+    )
     step_gb: float | str = _ours(
-        "stepGB", "auto", "tuples of a batch go through the network together up to this many gigabytes; 0: "
+        "stepGB",
+        "auto",
+        "tuples of a batch go through the network together up to this many gigabytes; 0: "
         "one by one, as in the original; auto: 2 on a GPU, 0 on a CPU, where it gains nothing",
-        allowed=("auto",), least=0, unit="gigabytes", changes_result=True,
-    )  # fmt: skip
+        allowed=("auto",),
+        least=0,
+        unit="gigabytes",
+        changes_result=True,
+    )
 
     def __post_init__(self) -> None:
         for each in TABLE.values():

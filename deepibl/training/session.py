@@ -23,11 +23,9 @@ from deepibl.runtime import processes
 from deepibl.runtime.devices import device_for
 from deepibl.runtime.files import write_note
 from deepibl.runtime.paths import localPaths
+from deepibl.training import checkpoints
 from deepibl.training.cached_features import initial_names
-
-from deepibl.training.checkpoints import (  # isort: skip
-    Results, SessionFiles, read_results, read_session_network, unfinished_session,
-)  # fmt: skip
+from deepibl.training.checkpoints import SessionFiles
 from deepibl.training.listeners import Listeners, TrainingListener, usual_listeners
 from deepibl.training.loop import run_loop
 from deepibl.training.options import FREE_OPTIONS, OPTIONS, Request, TrainingOptions, checked_names, label
@@ -66,9 +64,9 @@ class TrainingRun:
         return self.files.latest.parent
 
     @cached_property
-    def results(self) -> Results:
+    def results(self) -> checkpoints.Results:
         """The curves, the best epoch by the validation set's Recall@5, and the table about it."""
-        return read_results(self.files)
+        return checkpoints.read_results(self.files)
 
     @property
     def best_epoch(self) -> int:
@@ -76,7 +74,7 @@ class TrainingRun:
 
     @cached_property
     def network(self) -> SimpleNN:
-        return read_session_network(self.files, self.best_epoch)
+        return checkpoints.read_session_network(self.files, self.best_epoch)
 
 
 def train(
@@ -207,7 +205,7 @@ def _build(
     where: Any,
     weights: str,
     listeners: Iterable[TrainingListener],
-) -> SimpleNN:  # fmt: skip
+) -> SimpleNN:
     """The network that the options name, with its pooling layers."""
     net = load_pretrained(
         options.network,
@@ -258,12 +256,14 @@ def _from_epoch(
         suffix = f"{options.initial_features_suffix}{files.session}_ep{epoch:06d}"
         stem = f"{files.prefix}{file_name(named)}{suffix}"
         options = replace(
-            options, start_epoch=asked.start_epoch, test_before_training=False,
+            options,
+            start_epoch=asked.start_epoch,
+            test_before_training=False,
             initial_database_features_before=options.initial_database_features_before or database,
             initial_query_features_before=options.initial_query_features_before or queries,
             initial_database_features=asked.initial_database_features or f"{stem}_db.bin",
             initial_query_features=asked.initial_query_features or f"{stem}_q.bin",
-        )  # fmt: skip
+        )
         state = blank(options, net, momentum if keep_momentum else {})
         restore(state, variables, str(files.epoch(epoch)))
     if not state.epoch_done and state.batch:
@@ -288,9 +288,13 @@ def _saved(
 
 
 def _state(
-    trainer: Trainer, queries: int, generator: Any, options: TrainingOptions, net: SimpleNN,
+    trainer: Trainer,
+    queries: int,
+    generator: Any,
+    options: TrainingOptions,
+    net: SimpleNN,
     momentum: Mapping[tuple[int, int], torch.Tensor] | None = None,
-) -> TrainingState:  # fmt: skip
+) -> TrainingState:
     """A state at the beginning, of a network on the device that the options ask for."""
     layer = options.first_trained_layer or 1
     if not isinstance(layer, str) and not 1 <= layer <= len(net):
@@ -302,9 +306,11 @@ def _state(
         raise ArgumentError(f"{label('frozen_layers')}: {names}")
     first = net.index(layer) if isinstance(layer, str) else layer - 1
     options = replace(
-        options, first_trained_layer=first + 1, first_trained_layer_name=net.names[first],
+        options,
+        first_trained_layer=first + 1,
+        first_trained_layer_name=net.names[first],
         trained_depth=len(net) - first,
-    )  # fmt: skip
+    )
     net = prepare_for_training(net, first)
     take_momentum(net)
     net = net.to(device_for(options.use_gpu))
@@ -318,7 +324,7 @@ def _session_name(options: TrainingOptions, request: Request) -> str:
     if options.start_epoch > 1:
         start = f"{label('start_epoch')} {options.start_epoch}"
         raise ArgumentError(f"{start} resumes a session: name it by {label('session')}")
-    found = unfinished_session(options.output_prefix, request.text)
+    found = checkpoints.unfinished_session(options.output_prefix, request.text)
     while found is None:
         drawn = relja_randomHex(SESSION_DIGITS)
         taken = SessionFiles(options.output_prefix, drawn)

@@ -188,22 +188,28 @@ class TrainingState:
     def to_json(self) -> dict[str, Any]:
         options = self.options
         return {
-            "session": options.session, "trainer": self.trainer, "epoch": self.epoch, "batch": self.batch,
-            "complete": self.complete, "batchSize": options.batch_size,
+            "session": options.session,
+            "trainer": self.trainer,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "complete": self.complete,
+            "batchSize": options.batch_size,
             "recallNs": [int(n) for n in options.recall_ns],
             **self.history.to_json(options.recall_ns, options.test_interval),
-        }  # fmt: skip
+        }
 
     def _aux_data(self) -> dict[str, Any]:
         features = self.features or CachedFeatures("", "", 0, 0)
-        own = {
-            "version": float(FORMAT_VERSION), "trainer": self.trainer, "command": self.command,
-            "epoch": float(self.epoch), "batch": float(self.batch), "epochDone": self.epoch_done,
-            "complete": self.complete, "trainOrder": _ids_to_matlab(self.order).reshape(1, -1),
-            "qFeatures": features.queries, "dbFeatures": features.database,
-            "featuresEpoch": float(features.epoch), "featuresBatch": float(features.batch),
-            "speed": self.options.ours(),
-        }  # fmt: skip
+        own: dict[str, Any] = {
+            "version": float(FORMAT_VERSION),
+            "trainer": self.trainer,
+            "command": self.command,
+        }
+        own |= {"epoch": float(self.epoch), "batch": float(self.batch), "epochDone": self.epoch_done}
+        own |= {"complete": self.complete, "trainOrder": _ids_to_matlab(self.order).reshape(1, -1)}
+        own |= {"qFeatures": features.queries, "dbFeatures": features.database}
+        own |= {"featuresEpoch": float(features.epoch), "featuresBatch": float(features.batch)}
+        own["speed"] = self.options.ours()
         caches = cell_row([_ids_to_matlab(ids) for ids in self.negative_caches]).T
         draws = {"Type": "twister", "Seed": 0.0, "State": self.generator.state.reshape(-1, 1)}
         times, count = cell_row(self.epoch_start_times), float(len(self.negative_caches))

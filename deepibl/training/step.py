@@ -40,9 +40,13 @@ class Stepper:
     """
 
     def __init__(
-        self, net: Any, first: int, fixed: Sequence[str] = (),
-        momentum: dict[tuple[int, int], Tensor] | None = None, precision: str = "fp32",
-    ) -> None:  # fmt: skip
+        self,
+        net: Any,
+        first: int,
+        fixed: Sequence[str] = (),
+        momentum: dict[tuple[int, int], Tensor] | None = None,
+        precision: str = "fp32",
+    ) -> None:
         self.net, self.first, self.precision = net, first, precision
         self.learned = _learned_weights(net, first, fixed)
         given = momentum or {}

@@ -43,9 +43,12 @@ class Tools:
 
 @contextmanager
 def tools_of(
-    state: TrainingState, objective: Objective, sets: tuple[Any, Any], listeners: Listeners,
+    state: TrainingState,
+    objective: Objective,
+    sets: tuple[Any, Any],
+    listeners: Listeners,
     team: Team = ALONE,
-) -> Iterator[Tools]:  # fmt: skip
+) -> Iterator[Tools]:
     """The tools of one process. sets: training, validation. team: the processes that keep maps beside it."""
     stepper, options = state.stepper, state.options
 

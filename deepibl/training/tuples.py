@@ -58,9 +58,14 @@ _Drawn = tuple[int, np.ndarray, np.ndarray]  # a query, its positives, its negat
 
 
 def mine_batch(
-    dataset: Any, queries: Sequence[int] | np.ndarray, features: Features,
-    negative_caches: Sequence[np.ndarray], options: TrainingOptions, generator: Any, select: Selection,
-) -> list[MinedTuple]:  # fmt: skip
+    dataset: Any,
+    queries: Sequence[int] | np.ndarray,
+    features: Features,
+    negative_caches: Sequence[np.ndarray],
+    options: TrainingOptions,
+    generator: Any,
+    select: Selection,
+) -> list[MinedTuple]:
     """The tuples of a batch's queries, in their order; queries without a positive are left out.
 
     negative_caches: each query's hardest negatives so far, ids. Draws in the original's order: of each query
@@ -100,10 +105,9 @@ def _rank(drawn: _Drawn, features: Features, options: TrainingOptions, select: S
     ranked = candidates[order]
     kept = select(positive_distance, distances)
     margin_loss = float(np.maximum(positive_distance + options.margin - distances, 0).sum())
-    return MinedTuple(
-        query, positive, ranked[kept][: options.negatives_cap], ranked[: options.negatives_cached],
-        int(kept.sum()), int((distances < positive_distance).sum()), margin_loss,
-    )  # fmt: skip
+    negatives, cached = ranked[kept][: options.negatives_cap], ranked[: options.negatives_cached]
+    nearer = int((distances < positive_distance).sum())
+    return MinedTuple(query, positive, negatives, cached, int(kept.sum()), nearer, margin_loss)
 
 
 def _jittered(mined: MinedTuple, options: TrainingOptions, generator: Any) -> MinedTuple:

@@ -14,18 +14,8 @@ from matlab_compat.dagnn.layer import DagLayer, register_block
 from matlab_compat.errors import ArgumentError
 from matlab_compat.matfile.values import cell_list, scalar, text
 from matlab_compat.nn.geometry import borders, pair
-from matlab_compat.simplenn.base import (
-    CONV,
-    CONVT,
-    FILTERS,
-    MATRIX,
-    VECTOR,
-    flag,
-    method,
-    number,
-    numbers,
-    words,
-)
+from matlab_compat.simplenn import base
+from matlab_compat.simplenn.base import number
 
 _FILTER = {"pad": [0.0] * 4, "stride": [1.0, 1.0], "dilate": [1.0, 1.0], "opts": ("cuDNN",)}
 
@@ -63,7 +53,7 @@ class _Filter(DagLayer):
 class _Weighted(DagLayer):
     """Base of blocks with filters and, where `hasBias` says so, biases."""
 
-    kinds = (FILTERS, VECTOR)
+    kinds = (base.FILTERS, base.VECTOR)
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         filters, bias = (*params, None, None)[:2]  # without filters: only padding and subsampling
@@ -75,7 +65,7 @@ class Conv(_Weighted, _Filter):
     """Convolution, in as many groups as the input's channels need."""
 
     properties: ClassVar = {"size": [0.0] * 4, "hasBias": True, **_FILTER}
-    settings = CONV
+    settings = base.CONV
     function = staticmethod(blocks.vl_nnconv)
 
     def window(self, shapes: Shapes) -> tuple[int, int]:
@@ -91,7 +81,7 @@ class Pooling(_Filter):
     """Max or average pooling. A dilation is stored but, as in the original, does not affect the output."""
 
     properties: ClassVar = {"method": "max", "poolSize": [1.0, 1.0], **_FILTER}
-    settings: ClassVar = {"method": method, **CONV}
+    settings: ClassVar = {"method": base.method, **base.CONV}
 
     def configure(self) -> None:
         super().configure()
@@ -118,7 +108,7 @@ class ConvTranspose(_Weighted):
         "numGroups": 1.0,
         "opts": ("cuDNN",),
     }
-    settings = CONVT
+    settings = base.CONVT
     function = staticmethod(blocks.vl_nnconvt)
 
     def configure(self) -> None:
@@ -153,7 +143,7 @@ class BatchNorm(DagLayer):
     properties: ClassVar = {"numChannels": [], "epsilon": 1e-5, "opts": ("NoCuDNN",)}
     settings: ClassVar = {"epsilon": number}
     function = staticmethod(blocks.vl_nnbnorm)
-    kinds = (VECTOR, VECTOR, MATRIX)
+    kinds = (base.VECTOR, base.VECTOR, base.MATRIX)
     trainable = (True, True, False)
 
     def configure(self) -> None:
@@ -176,7 +166,7 @@ class ReLU(DagLayer):
 
 def _of_pixels(name: str, function: Any, param: list[float] | None = None) -> type[DagLayer]:
     """A block without parameters, configured at most by its property `param`, a row of numbers."""
-    has_param = {"properties": {"param": param}, "settings": {"param": numbers}} if param else {}
+    has_param = {"properties": {"param": param}, "settings": {"param": base.numbers}} if param else {}
     made = type(name, (DagLayer,), {"function": staticmethod(function), **has_param})
     return register_block(f"dagnn.{name}")(made)
 
@@ -270,7 +260,7 @@ class Scale(DagLayer):
     """Multiplies by a factor and adds a bias, both broadcast, which are parameters or further inputs."""
 
     properties: ClassVar = {"size": [], "hasBias": True}
-    kinds = (FILTERS, FILTERS)
+    kinds = (base.FILTERS, base.FILTERS)
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         x, *others = [*inputs, *params]
@@ -288,7 +278,7 @@ class DropOut(DagLayer):
     """
 
     properties: ClassVar = {"rate": 0.5, "frozen": False}
-    settings: ClassVar = {"rate": number, "frozen": flag}
+    settings: ClassVar = {"rate": number, "frozen": base.flag}
     mask: Tensor | None = None
 
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
@@ -311,7 +301,7 @@ class Loss(_AnyPixel):
     """A loss; computed where its labels (counting from 0) are among the inputs, else skipped."""
 
     properties: ClassVar = {"loss": "softmaxlog", "ignoreAverage": False, "normalise": True, "opts": ()}
-    settings: ClassVar = {"loss": lambda value, name: text(value), "opts": words}
+    settings: ClassVar = {"loss": lambda value, name: text(value), "opts": base.words}
     function = staticmethod(blocks.vl_nnloss)
 
     def output_size(self, sizes: Sequence[Size], shapes: Shapes) -> Size:
@@ -335,7 +325,7 @@ class PDist(_AnyPixel):
         "loss": "pdist",
     }
 
-    settings: ClassVar = {"p": number, "noRoot": flag, "epsilon": number, "aggregate": flag}
+    settings: ClassVar = {"p": number, "noRoot": base.flag, "epsilon": number, "aggregate": base.flag}
     function = staticmethod(blocks.vl_nnpdist)
 
     def configure(self) -> None:
@@ -360,7 +350,7 @@ class ROIPooling(_AnyPixel):
     """
 
     properties: ClassVar = {"method": "max", "subdivisions": [6.0, 6.0], "transform": 1.0, "flatten": False}
-    settings: ClassVar = {"subdivisions": pair, "flatten": flag}
+    settings: ClassVar = {"subdivisions": pair, "flatten": base.flag}
 
     def configure(self) -> None:
         super().configure()

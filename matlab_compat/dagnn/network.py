@@ -26,16 +26,7 @@ from matlab_compat.dagnn.graph import PIXEL, ReceptiveField, Size, execution_ord
 from matlab_compat.dagnn.layer import DagLayer, UnknownBlock, make_dag_layer
 from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
 from matlab_compat.matfile.values import StructArray, scalar, text as matlab_text
-from matlab_compat.simplenn.base import (
-    AS_IT_IS,
-    FILTERS,
-    RATES,
-    VECTOR,
-    ImageNetwork,
-    LayerList,
-    WeightKind,
-    refuse_torch_order,
-)
+from matlab_compat.simplenn import base
 from matlab_compat.simplenn.layer import is_loss
 from matlab_compat.simplenn.tidy import cell_row, with_rows
 
@@ -96,13 +87,13 @@ class _Parameter(NamedTuple):
     """MATLAB's other fields of a parameter, its form, its array's shape and class, its place in `values`."""
 
     fields: dict[str, Any]
-    kind: WeightKind
+    kind: base.WeightKind
     shape: tuple[int, ...]
     dtype: np.dtype
     place: str
 
 
-class _Graph(LayerList):
+class _Graph(base.LayerList):
     """The layers of a DagNN."""
 
     def make(self, value: Any, index: int) -> DagLayer:
@@ -125,7 +116,7 @@ class ParamView:
             return self._name
         if name == "value":
             return self._net.param_to_matlab(self._name, self._net.param(self._name))
-        return scalar(self._net.param_fields(self._name).get(known_name(name, RATES, "field"), 1.0))
+        return scalar(self._net.param_fields(self._name).get(known_name(name, base.RATES, "field"), 1.0))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "name":
@@ -134,11 +125,11 @@ class ParamView:
         elif name == "value":
             self._net.set_param(self._name, value)
         else:
-            known_name(name, RATES, "field")
+            known_name(name, base.RATES, "field")
             self._net.param_fields(self._name)[name] = np.array([[float(scalar(value))]])
 
 
-class DagNN(ImageNetwork):
+class DagNN(base.ImageNetwork):
     """A directed acyclic graph of layers over named variables.
 
     Attributes: `layers` (list of `DagLayer`, in MATLAB's order), `order` (positions in the order of
@@ -173,18 +164,18 @@ class DagNN(ImageNetwork):
 
     def _set_params(self, params: Mapping[str, Mapping[str, Any]]) -> None:
         """Adds or replaces parameters, each in the form in which the first layer that has it uses it."""
-        uses: dict[str, tuple[WeightKind, bool]] = {}
+        uses: dict[str, tuple[base.WeightKind, bool]] = {}
         for layer in sorted(self, key=lambda layer: isinstance(layer, UnknownBlock)):
             for position, name in enumerate(layer.params):
                 if name not in params and name not in self._params:
                     raise NetworkFormatError(f"{layer.label()}: there is no parameter {name!r}")
-                rest = AS_IT_IS if isinstance(layer, UnknownBlock) else VECTOR
+                rest = base.AS_IT_IS if isinstance(layer, UnknownBlock) else base.VECTOR
                 kind = layer.kinds[position] if position < len(layer.kinds) else rest
                 uses.setdefault(name, (kind, layer.trainable[position] if layer.trainable else True))
         for name, given in params.items():
             fields = dict(given)
             array = np.asarray(fields.pop("value", np.zeros((0, 0), np.float32)))
-            kind, trainable = uses.get(name, (AS_IT_IS, True))
+            kind, trainable = uses.get(name, (base.AS_IT_IS, True))
             with located(f"parameter {name!r}"):
                 tensor = kind.to_torch(array).clone()
             tensor = tensor if tensor.is_floating_point() else tensor.float()
@@ -210,8 +201,8 @@ class DagNN(ImageNetwork):
         old = self._params[known_name(name, self._params, "parameter")]
         given = isinstance(value, Tensor)
         array = old.kind.to_matlab(value.detach(), old.shape) if given else np.asarray(value)
-        if old.kind is FILTERS and not given:
-            refuse_torch_order(name, array, old.shape, tuple(self.param(name).shape))
+        if old.kind is base.FILTERS and not given:
+            base.refuse_torch_order(name, array, old.shape, tuple(self.param(name).shape))
         self._set_params({name: {**old.fields, "value": np.atleast_2d(array).astype(old.dtype)}})
 
     @classmethod

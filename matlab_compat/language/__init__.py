@@ -1,8 +1,10 @@
 """MATLAB's values, operators and functions, as scripts translated by `deepibl migrate` use them.
 
 values     arrays, cell arrays, structs, maps
+classes    numeric classes and conversion between them, as NumPy has them
 indexing   indices on NumPy arrays: from 1, by columns; growth
 parts      reading and assigning parts of values, copies
+definitions what the functions below are defined with
 operators  arithmetic, comparisons, logic, ranges, [a, b; c, d]
 functions  element by element, of classes and kinds, under MATLAB's names (those of Python's own with a `_`)
 shapes     zeros, reshape, repmat and others

@@ -1,9 +1,9 @@
 # ruff: noqa: I001
 # fmt: off
 from . import (
-    containers as containers, drawing as drawing, figures as figures, files as files, functions as functions,
-    indexing as indexing, operators as operators, parts as parts, reductions as reductions,
-    shapes as shapes, text as text, values as values,
+    classes as classes, containers as containers, definitions as definitions, drawing as drawing,
+    figures as figures, files as files, functions as functions, indexing as indexing, operators as operators,
+    parts as parts, reductions as reductions, shapes as shapes, text as text, values as values,
 )
 from .values import (
     ALL as ALL, Array as Array, Cell as Cell, Map as Map, Several as Several, Struct as Struct,

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.language import functions
+from matlab_compat.language.classes import mapped, objects
+from matlab_compat.language.definitions import element_function, named
 from matlab_compat.language.functions import numel, several
+from matlab_compat.language.indexing import refuse
 from matlab_compat.language.operators import joined
 from matlab_compat.language.parts import at
-
-from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Map, Struct, StructArray, as_np, element_function, mapped, named, objects, refuse, shape_of,
-    spread, wrap,
-)  # fmt: skip
+from matlab_compat.language.values import Array, Cell, Map, Struct, StructArray, as_np, shape_of, spread, wrap
 
 
 def struct(*arguments: Any) -> Any:

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from matlab_compat.language.indexing import refuse
 from matlab_compat.language.parts import at
 from matlab_compat.language.shapes import sizes_of
-from matlab_compat.language.values import Array, Struct, as_np, refuse, whole, wrap
+from matlab_compat.language.values import Array, Struct, as_np, whole, wrap
 from matlab_compat.rng import Generator
 
 GENERATOR = Generator()

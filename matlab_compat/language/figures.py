@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from matlab_compat.language.values import Array, Cell, as_np, named, refuse, spread
+from matlab_compat.language.definitions import named
+from matlab_compat.language.indexing import refuse
+from matlab_compat.language.values import Array, Cell, as_np, spread
 
 _SPEC = re.compile(r"(?:--|-\.|[-:.ox+*sdv^<>phrgbcmykw])*")
 _PLACES = {

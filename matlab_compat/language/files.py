@@ -15,15 +15,14 @@ import numpy as np
 
 from matlab_compat import matfile
 from matlab_compat.errors import ImageReadError, MatFileError, NotMigratedError
-
-from matlab_compat.language.values import (  # isort: skip
-    CLASSES, Array, Cell, Struct, StructArray, as_np, cast, mapped, named, objects, refuse, trimmed, whole,
-    wrap,
-)  # fmt: skip
+from matlab_compat.language.classes import CLASSES, cast, mapped, objects
+from matlab_compat.language.definitions import named
+from matlab_compat.language.indexing import refuse, trimmed
+from matlab_compat.language.values import Array, Cell, Struct, StructArray, as_np, whole, wrap
 
 _OPEN: dict[int, BinaryIO] = {}
-_TYPES = {**CLASSES, "float32": np.float32, "float64": np.float64, "float": np.float32, "uchar": np.uint8,
-    "char": np.uint8, "int": np.int32, "uint": np.uint32}  # fmt: skip
+_TYPES = CLASSES | {"float32": np.float32, "float64": np.float64, "float": np.float32}
+_TYPES |= {"uchar": np.uint8, "char": np.uint8, "int": np.int32, "uint": np.uint32}
 
 
 def from_plain(value: Any) -> Any:
@@ -186,11 +185,16 @@ def dir_(pattern: str = ".") -> Any:
     for path in found:
         info = os.stat(path)
         when = datetime.datetime.fromtimestamp(info.st_mtime)
-        made.append(Struct(
-            name=os.path.basename(path), folder=os.path.abspath(os.path.dirname(path) or "."),
-            date=when.strftime("%d-%b-%Y %H:%M:%S"), bytes=float(info.st_size), isdir=os.path.isdir(path),
-            datenum=when.toordinal() + 366 + (when.hour * 3600 + when.minute * 60 + when.second) / 86400,
-        ))  # fmt: skip
+        made.append(
+            Struct(
+                name=os.path.basename(path),
+                folder=os.path.abspath(os.path.dirname(path) or "."),
+                date=when.strftime("%d-%b-%Y %H:%M:%S"),
+                bytes=float(info.st_size),
+                isdir=os.path.isdir(path),
+                datenum=when.toordinal() + 366 + (when.hour * 3600 + when.minute * 60 + when.second) / 86400,
+            )
+        )
     fields = ("name", "folder", "date", "bytes", "isdir", "datenum")
     data = objects([[item] for item in made]) if made else np.empty((0, 1), object)
     return made[0] if len(made) == 1 else StructArray(data, fields)

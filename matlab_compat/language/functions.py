@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import MatlabCompatError, NotMigratedError
+from matlab_compat.language.classes import CLASSES, cast
+from matlab_compat.language.definitions import element_function, named
+from matlab_compat.language.indexing import refuse
 from matlab_compat.language.operators import computed, divide, ne, not_, times
 from matlab_compat.language.text import sprintf
-
-from matlab_compat.language.values import (  # isort: skip
-    CLASSES, Array, Cell, Struct, as_np, cast, class_of, element_function, named, refuse,
-    shape_of, spread, whole, wrap,
-)  # fmt: skip
+from matlab_compat.language.values import Array, Cell, Struct, as_np, class_of, shape_of, spread, whole, wrap
 
 
 class ScriptError(MatlabCompatError):

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Struct, StructArray, as_np, cast, class_of, named, objects, only, refuse, sides, spread,
-    trimmed, wrap,
-)  # fmt: skip
+from matlab_compat.language.classes import cast, objects, only
+from matlab_compat.language.definitions import named
+from matlab_compat.language.indexing import refuse, sides, trimmed
+from matlab_compat.language.values import Array, Cell, Struct, StructArray, as_np, class_of, spread, wrap
 
 Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -164,9 +164,12 @@ def istrue(a: Any) -> bool:
 
 
 for _name, _method in {
-    "invert": lambda self: Array(~_truths(self)), "neg": lambda self: Array(as_np(negative(self))),
-    "pos": lambda self: self, "matmul": mtimes, "rmatmul": lambda self, other: mtimes(other, self),
-}.items():  # fmt: skip
+    "invert": lambda self: Array(~_truths(self)),
+    "neg": lambda self: Array(as_np(negative(self))),
+    "pos": lambda self: self,
+    "matmul": mtimes,
+    "rmatmul": lambda self, other: mtimes(other, self),
+}.items():
     setattr(Array, f"__{_name}__", _method)
 
 
@@ -207,7 +210,8 @@ def _joined_class(parts: list[np.ndarray]) -> Any:
 def joined(axis: int, values: Any) -> Any:
     """The values one after another along a dimension (0 is down, 1 is to the right)."""
     parts = list(spread(values))
-    kept = [part for part in parts if not _is_empty(part)]
+    with_size = str | Array | Cell | StructArray
+    kept = [part for part in parts if not isinstance(part, with_size) or len(part)]
     if any(isinstance(part, Cell) for part in parts):
         boxes = [part.data if isinstance(part, Cell) else objects([[part]]) for part in kept]
         return Cell.of(_stacked(boxes, axis)) if boxes else Cell()
@@ -238,14 +242,6 @@ def _letters(part: Any) -> str:
     if data.shape[0] != 1 or np.any(data < 0) or np.any(data != np.floor(data)):
         raise refuse(f"a string and an array of size {sides(data.shape)} in one row")
     return part if isinstance(part, str) else "".join(chr(int(code)) for code in data.flat)
-
-
-def _is_empty(part: Any) -> bool:
-    return (
-        part == ""
-        if isinstance(part, str)
-        else isinstance(part, Array | Cell | StructArray) and not part.data.size
-    )
 
 
 def _stacked(parts: list[np.ndarray], axis: int) -> np.ndarray:

@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import ArgumentError
+from matlab_compat.language.classes import letters, mapped, objects
 from matlab_compat.language.indexing import ALL, assign, folded, pick, refuse, remove, sides
-
-from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Map, Several, Struct, StructArray, as_np, class_of, letters, mapped, objects, shape_of,
-    spread, wrap,
-)  # fmt: skip
+from matlab_compat.language.values import (
+    Array,
+    Cell,
+    Map,
+    Several,
+    Struct,
+    StructArray,
+    as_np,
+    class_of,
+    shape_of,
+    spread,
+    wrap,
+)
 
 
 def _key(keys: tuple[Any, ...]) -> Any:

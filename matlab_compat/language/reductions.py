@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from matlab_compat.language.classes import cast
+from matlab_compat.language.definitions import axis_of, integers, named
 from matlab_compat.language.functions import isempty, isrow, numel, sqrt
+from matlab_compat.language.indexing import refuse, trimmed
 from matlab_compat.language.operators import computed, times
 from matlab_compat.language.parts import at
-
-from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, as_np, axis_of, cast, integers, named, refuse, shape_of, trimmed, whole, wrap,
-)  # fmt: skip
+from matlab_compat.language.values import Array, Cell, as_np, shape_of, whole, wrap
 
 
 def _along(name: str, empty: float, kind: str = "keep") -> Any:

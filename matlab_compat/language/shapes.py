@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from matlab_compat.language.classes import CLASSES, letters, mapped, objects
+from matlab_compat.language.definitions import axis_of, integers, named
 from matlab_compat.language.functions import isempty
-
-from matlab_compat.language.values import (  # isort: skip
-    CLASSES, Array, Cell, Struct, StructArray, as_np, axis_of, integers, letters, mapped, named, objects,
-    refuse, sides, spread, trimmed, whole, wrap,
-)  # fmt: skip
+from matlab_compat.language.indexing import refuse, sides, trimmed
+from matlab_compat.language.values import Array, Cell, Struct, StructArray, as_np, spread, whole, wrap
 
 
 def sizes_of(arguments: Any) -> tuple[int, ...]:
@@ -31,11 +30,6 @@ def _sizes(arguments: Any) -> tuple[tuple[int, ...], Any]:
     return tuple(max(0, n) for n in numbers * (2 if len(numbers) == 1 else 1)) or (1, 1), kind
 
 
-def _two(arguments: Any) -> tuple[int, int]:
-    rows, columns, *_ = _sizes(arguments)[0]
-    return rows, columns
-
-
 def _filled(name: str, value: float, kind: Any = None) -> Any:
     """A function that makes arrays of a value: sizes, and a class's name."""
 
@@ -49,7 +43,8 @@ def _filled(name: str, value: float, kind: Any = None) -> Any:
 zeros, ones = _filled("zeros", 0), _filled("ones", 1)
 nan, inf = _filled("nan", math.nan), _filled("inf", math.inf)
 true, false = _filled("true", 1, bool), _filled("false", 0, bool)
-eye = named("eye", "The identity matrix.", lambda *sizes: Array(np.eye(*_two(sizes))))
+_eye: Any = np.eye
+eye = named("eye", "The identity matrix.", lambda *sizes: Array(_eye(*_sizes(sizes)[0][:2])))
 
 
 def cell(*arguments: Any) -> Cell:

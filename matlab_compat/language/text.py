@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import ArgumentError
+from matlab_compat.language.classes import letters, mapped, objects
+from matlab_compat.language.definitions import element_function, named
 from matlab_compat.language.files import stream_of
-
-from matlab_compat.language.values import (  # isort: skip
-    Array, Cell, Several, Struct, as_np, class_of, element_function, letters, mapped, named, objects, refuse,
-    sides, spread, wrap,
-)  # fmt: skip
+from matlab_compat.language.indexing import refuse, sides
+from matlab_compat.language.values import Array, Cell, Several, Struct, as_np, class_of, spread, wrap
 
 _SPEC = re.compile(r"%(?:%|([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d*))?l?([diuoxXeEfgGcs]))")
 _BLANKS = " \t\n\r\f\v\0"
@@ -195,10 +194,6 @@ def mat2str(value: Any, digits: Any = 15) -> str:
     return f"{data.dtype.name}({body})" if data.dtype.kind in "iu" else body
 
 
-def _scale(x: float) -> int:
-    return math.floor(math.log10(x)) + 1 if x > 0 else 0
-
-
 def _decimals(digits: int) -> tuple[int, int]:
     """How many digits before and after the point, for numbers of this scale."""
     if digits > 0:
@@ -212,7 +207,8 @@ def _table(data: np.ndarray) -> tuple[list[list[str]], int]:
         rows = [[str(int(x)) for x in row] for row in data]
         return rows, 2 + max(len(text) for row in rows for text in row)
     finite = np.abs(data[np.isfinite(data)])
-    scales = [_scale(float(x)) for x in (finite.max(initial=0), finite.min() if finite.size else 0)]
+    ends = finite.max(initial=0), finite.min() if finite.size else 0
+    scales = [math.floor(math.log10(x)) + 1 if x > 0 else 0 for x in map(float, ends)]
     special = finite.size < data.size
     if np.all(finite == np.floor(finite)):
         digits, spec = max(*scales, 1), ".0f"

@@ -6,24 +6,13 @@ and assigning past the end makes them grow.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from matlab_compat.language.indexing import ALL as ALL, assign, pick, refuse, remove, sides, trimmed
-
-CLASSES = {"double": np.float64, "single": np.float32, "logical": np.bool_} | {
-    f"{sign}int{bits}": getattr(np, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)
-}
-_NAMES = {np.dtype(kind): name for name, kind in CLASSES.items()}
-
-
-def named(name: str, doc: str, function: Any) -> Any:
-    """A function of one expression with its name and documentation."""
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
-    return function
+from matlab_compat.language.classes import CLASS_NAMES, cast, objects, only
+from matlab_compat.language.indexing import ALL as ALL, assign, pick, refuse, remove, trimmed
 
 
 class _Elements:
@@ -270,23 +259,6 @@ class Map:
 _MAP_OPTIONS = ("keytype", "valuetype", "uniformvalues")
 
 
-def objects(rows: list[list[Any]]) -> np.ndarray:
-    """An object array with these rows; a list of values stays one value."""
-    data = np.empty((len(rows), len(rows[0]) if rows else 0), object)
-    for i, row in enumerate(rows):
-        for j, value in enumerate(row):
-            data[i, j] = value
-    return data
-
-
-def mapped(function: Callable[..., Any], *data: np.ndarray) -> np.ndarray:
-    """An object array of function's values for the elements of arrays of one shape."""
-    made = np.empty(data[0].shape, object)
-    for place in np.ndindex(*made.shape):
-        made[place] = function(*(each[place] for each in data))
-    return made
-
-
 def spread(values: Any) -> Iterator[Any]:
     """The values, those of Severals one by one."""
     for value in values:
@@ -300,24 +272,12 @@ def wrap(data: np.ndarray) -> Any:
     return Array(data)
 
 
-def only(data: np.ndarray) -> Any:
-    """The one element. Raises ArgumentError where there are more or none."""
-    if data.size != 1:
-        raise refuse(f"one number is needed; found an array of size {sides(data.shape)}")
-    return data.item()
-
-
 def whole(value: Any) -> int:
     """A number that is an integer, as int. Raises ArgumentError for others."""
     number = value if isinstance(value, int | float) else only(as_np(value))
     if number != number or abs(number) == math.inf or number != int(number):
         raise refuse(f"an integer is needed; got {number}")
     return int(number)
-
-
-def integers(value: Any) -> list[int]:
-    """All elements, integers. Raises ArgumentError for others."""
-    return [whole(x) for x in as_np(value).ravel(order="F").tolist()]
 
 
 def as_np(value: Any) -> np.ndarray:
@@ -337,20 +297,13 @@ def as_np(value: Any) -> np.ndarray:
     raise refuse(f"numbers are needed here; found a {class_of(value)}")
 
 
-def letters(codes: np.ndarray) -> str:
-    """The string of character codes, a row. Raises ArgumentError for a column."""
-    if codes.shape[0] != 1 and codes.size > 1:
-        raise refuse("a column of characters: strings are rows here")
-    return "".join(chr(int(code)) for code in codes.flat)
-
-
 def class_of(value: Any) -> str:
     """MATLAB's class of a value."""
     for name, kinds in (("char", str), ("cell", Cell | Several), ("struct", Mapping | StructArray)):
         if isinstance(value, kinds):  # type: ignore[arg-type]
             return name
     if isinstance(value, Array | np.ndarray | bool | int | float | np.generic) or value is None:
-        return _NAMES[as_np(value).dtype]
+        return CLASS_NAMES[as_np(value).dtype]
     if isinstance(value, Map):
         return "containers.Map"
     return "function_handle" if callable(value) and not hasattr(value, "layers") else type(value).__name__
@@ -367,34 +320,3 @@ def shape_of(value: Any) -> tuple[int, ...]:
     if isinstance(value, Map):
         return (len(value), 1)
     return (0, 0) if value is None else trimmed(value).shape if isinstance(value, np.ndarray) else (1, 1)
-
-
-def cast(data: np.ndarray, dtype: Any) -> np.ndarray:
-    """The array in another class: integers are rounded (halves away from zero) and limited, NaN is 0."""
-    target = np.dtype(dtype)
-    if target.kind in "iu" and data.dtype != target:
-        info = np.iinfo(target)
-        if data.dtype.kind != "f":
-            data = data if data.dtype == np.uint64 else data.astype(np.int64)
-            return np.clip(data, info.min, info.max).astype(target)
-        rounded = np.trunc(data + np.copysign(0.5, data))
-        data = np.nan_to_num(rounded, nan=0, posinf=info.max, neginf=info.min)
-        low, high = data <= info.min, data >= info.max
-        inside = np.where(low | high, 0, data).astype(target)
-        return np.where(low, info.min, np.where(high, info.max, inside)).astype(target)
-    if target.kind == "b" and data.dtype.kind == "f" and np.isnan(data).any():
-        raise refuse("NaN is neither true nor false")
-    return data.astype(target, copy=False)
-
-
-def element_function(function: Callable[..., Any], *values: Any) -> Any:
-    """function of NumPy arrays on MATLAB's values; the result has the function's class."""
-    with np.errstate(all="ignore"):
-        return wrap(trimmed(np.asarray(function(*map(as_np, values)))))
-
-
-def axis_of(data: np.ndarray, dimension: Any) -> int:
-    """The axis of a dimension (from 1), or of the first one of other than one element."""
-    if dimension is not None:
-        return whole(dimension) - 1
-    return next((i for i, n in enumerate(data.shape) if n != 1), 0)

@@ -20,23 +20,8 @@ import numpy as np
 
 from matlab_compat.errors import MatFileError
 from matlab_compat.files import mat_damage
-from matlab_compat.matfile.classes import (
-    MAX_DEPTH,
-    NUMERIC_CLASSES,
-    cells,
-    char_codes,
-    char_rows,
-    chars,
-    checked_shape,
-    checked_size,
-    corrupted,
-    function_handle,
-    is_object_reference,
-    old_objects,
-    sparse,
-    structs,
-    utf16,
-)
+from matlab_compat.matfile import classes
+from matlab_compat.matfile.classes import chars, corrupted
 from matlab_compat.matfile.objects import LazyCell, Subsystem, WithObjects
 from matlab_compat.matfile.values import VariableInfo, shape_text
 
@@ -150,7 +135,7 @@ class Elements:
             return Header(classname, bits, (1, 1), name, object_class, at)
         sides, at = self.integers(at, end)
         name, at = self.string(at, end)
-        shape = checked_shape(sides, f"a {classname} array")
+        shape = classes.checked_shape(sides, f"a {classname} array")
         object_class = ""
         if classname == "object":
             object_class, at = self.string(at, end)
@@ -164,8 +149,8 @@ class Elements:
         if count == 0:
             return np.zeros((0, 0)), following
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise corrupted(f"values are nested more than {MAX_DEPTH} deep")
+        if self._depth > classes.MAX_DEPTH:
+            raise corrupted(f"values are nested more than {classes.MAX_DEPTH} deep")
         header = self.header(start, start + count)
         value = self.value_of(header, start + count)
         self._depth -= 1
@@ -179,7 +164,7 @@ class Elements:
             "object": self._struct,
             "char": self._char,
             "sparse": self._sparse,
-            "function_handle": lambda h, e: function_handle(self.value(h.at, e)[0]),
+            "function_handle": lambda h, e: classes.function_handle(self.value(h.at, e)[0]),
             "opaque": self._opaque,
         }
         return readers.get(header.classname, self._numeric)(header, end)
@@ -188,21 +173,23 @@ class Elements:
         if 0 in header.shape:
             return np.zeros(header.shape, self._dtype(header))
         real, at = self.numbers(header.at, end)
-        count = checked_size(header.shape, real.size, 1, f"a {header.classname} array")
+        count = classes.checked_size(header.shape, real.size, 1, f"a {header.classname} array")
         dtype = self._dtype(header)
         if header.flags & COMPLEX:
             imaginary, _ = self.numbers(at, end)
-            checked_size(header.shape, imaginary.size, 1, f"a {header.classname} array")
+            classes.checked_size(header.shape, imaginary.size, 1, f"a {header.classname} array")
             flat = np.empty(count, dtype)
             flat.real, flat.imag = real[:count], imaginary[:count]
         else:
             flat = real[:count].astype(dtype, copy=real.nbytes <= OWN_BYTES)
         array = flat.reshape(header.shape, order="F")
-        return self.resolve(array, "") if self.inside_subsystem and is_object_reference(array) else array
+        return (
+            self.resolve(array, "") if self.inside_subsystem and classes.is_object_reference(array) else array
+        )
 
     @staticmethod
     def _dtype(header: Header) -> np.dtype[Any]:
-        dtype = NUMERIC_CLASSES["logical" if header.flags & LOGICAL else header.classname]
+        dtype = classes.NUMERIC_CLASSES["logical" if header.flags & LOGICAL else header.classname]
         if header.flags & COMPLEX:
             return np.dtype("c8") if dtype == np.float32 else np.dtype("c16")
         return dtype
@@ -215,15 +202,15 @@ class Elements:
         if kind in UNICODE:
             codec = UNICODE[kind] + ("" if kind == 16 else "-le" if self.order == "<" else "-be")
             string = bytes(self.data[start : start + count]).decode(codec, errors="replace")
-            units = utf16(string)
+            units = classes.utf16(string)
             if is_matrix and units.size > len(string) == wanted:
                 points = np.frombuffer(string.encode("utf-32-le", errors="surrogatepass"), "<u4")
-                return char_rows(points, header.shape, "utf-32-le")
+                return classes.char_rows(points, header.shape, "utf-32-le")
         elif kind in CHAR_STORAGE:
-            units = char_codes(self._stored(CHAR_STORAGE[kind], start, count))
+            units = classes.char_codes(self._stored(CHAR_STORAGE[kind], start, count))
             is_bytes = self.octave and kind != UTF16 and 127 < units.max(initial=0) < 256
             if is_bytes and is_matrix and units.size == wanted:
-                return char_rows(units.astype(np.uint8), header.shape, "utf-8")
+                return classes.char_rows(units.astype(np.uint8), header.shape, "utf-8")
         else:
             raise corrupted(f"found element type {kind} where characters should be")
         if is_matrix and header.shape[0] == 1 and units.size:
@@ -233,12 +220,12 @@ class Elements:
         return chars(units, header.shape)
 
     def _cell(self, header: Header, end: int) -> Any:
-        count = checked_size(header.shape, end - header.at, 8, "a cell array")
+        count = classes.checked_size(header.shape, end - header.at, 8, "a cell array")
         items, at = [], header.at
         for _ in range(count):
             item, at = self.value(at, end)
             items.append(item)
-        return cells(header.shape, items)
+        return classes.cells(header.shape, items)
 
     def _struct(self, header: Header, end: int) -> Any:
         width, at = self.integers(header.at, end)
@@ -247,17 +234,17 @@ class Elements:
             raise corrupted("the field names of a struct are invalid")
         raw, step = bytes(self.data[start : start + count]), int(width[0])
         fields = [raw[i : i + step].split(b"\0")[0].decode("latin-1") for i in range(0, count, step or 1)]
-        number = checked_size(header.shape, end - at, 8 * len(fields), "a struct array")
+        number = classes.checked_size(header.shape, end - at, 8 * len(fields), "a struct array")
         if not fields:
-            checked_size(header.shape, len(self.data), 1, "a struct array without fields")
+            classes.checked_size(header.shape, len(self.data), 1, "a struct array without fields")
         items = []
         for _ in range(number):
             item = {}
             for field in fields:
                 item[field], at = self.value(at, end)
             items.append(item)
-        made = structs(header.shape, fields, items)
-        return old_objects(header.object_class, made) if header.classname == "object" else made
+        made = classes.structs(header.shape, fields, items)
+        return classes.old_objects(header.object_class, made) if header.classname == "object" else made
 
     def _sparse(self, header: Header, end: int) -> Any:
         rows, at = self.integers(header.at, end)
@@ -277,7 +264,7 @@ class Elements:
         data = real[:count].astype(complex if header.flags & COMPLEX else float)
         if header.flags & COMPLEX:
             data.imag = imaginary[:count]
-        return sparse(data, rows[:count], starts, header.shape, logical=logical)
+        return classes.sparse(data, rows[:count], starts, header.shape, logical=logical)
 
     def _opaque(self, header: Header, end: int) -> Any:
         if header.object_class == FILE_WRAPPER:
@@ -288,7 +275,7 @@ class Elements:
         _, start, count, _ = self.tag(at, end)
         header = self.header(start, start + count)
         last, at, starts = start + count, header.at, list[int]()
-        for _ in range(checked_size(header.shape, last - at, 8, "a cell array")):
+        for _ in range(classes.checked_size(header.shape, last - at, 8, "a cell array")):
             starts.append(at)
             at = self.tag(at, last)[3]
         return LazyCell(starts, lambda at: self.value(at, last)[0], lambda at: self._lazy_cell(at, last))
@@ -387,7 +374,7 @@ class Mat5File(WithObjects):
         found: list[Any] = []
         with suppress(MatFileError):  # the beginning that was read may be too short: the shape stays unknown
             Elements(head, self.order, lambda content, _: found.append(content)).value_of(header, len(head))
-        if found and is_object_reference(found[0]):
+        if found and classes.is_object_reference(found[0]):
             words = found[0].ravel().tolist()
             return VariableInfo(header.object_class, tuple(words[2 : 2 + words[1]]))
         return VariableInfo(header.object_class, None)

@@ -11,19 +11,8 @@ from typing import Any
 import numpy as np
 
 from matlab_compat.errors import MatFileError
-from matlab_compat.matfile.classes import (
-    MAX_DEPTH,
-    NUMERIC_CLASSES,
-    cells,
-    chars,
-    checked_shape,
-    corrupted,
-    function_handle,
-    is_object_reference,
-    old_objects,
-    sparse,
-    structs,
-)
+from matlab_compat.matfile import classes
+from matlab_compat.matfile.classes import corrupted, function_handle
 from matlab_compat.matfile.hdf5 import Budget, Node
 from matlab_compat.matfile.objects import LazyCell, Subsystem, WithObjects
 from matlab_compat.matfile.values import UNREADABLE, MatObject, VariableInfo
@@ -55,7 +44,7 @@ class Mat73File(WithObjects):
             return VariableInfo(classname, _stored_shape(node, classname))
         if node.integer("MATLAB_object_decode") == OPAQUE:
             words: Any = node.stored().T if node.is_dataset else None
-            if not is_object_reference(words):
+            if not classes.is_object_reference(words):
                 return VariableInfo(classname, None)
             return VariableInfo(classname, tuple(words[2 : 2 + int(words[1, 0]), 0].tolist()))
         if node.is_dataset:
@@ -77,8 +66,8 @@ class Mat73File(WithObjects):
 
     def _read(self, node: Node) -> Any:
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise corrupted(f"values are nested more than {MAX_DEPTH} deep")
+        if self._depth > classes.MAX_DEPTH:
+            raise corrupted(f"values are nested more than {classes.MAX_DEPTH} deep")
         if not node.is_dataset:  # a dataset is counted where it is read
             node.budget.take(0)
         value = self._dispatch(node, node.text("MATLAB_class"))
@@ -91,32 +80,32 @@ class Mat73File(WithObjects):
         if node.integer("MATLAB_empty"):
             return _empty(node, classname)
         if classname == "char":
-            return chars(node.numbers(np.dtype(np.uint16)).reshape(-1), node.shape[::-1])
+            return classes.chars(node.numbers(np.dtype(np.uint16)).reshape(-1), node.shape[::-1])
         if node.has("MATLAB_sparse"):
             starts, rows = node["jc"].stored(), node["ir"].stored() if "ir" in node else np.zeros(0)
             data = node["data"].complex_numbers() if "data" in node else np.zeros(0)
             shape = (node.integer("MATLAB_sparse"), starts.size - 1)
-            return sparse(data, rows, starts, shape, logical=classname == "logical")
+            return classes.sparse(data, rows, starts, shape, logical=classname == "logical")
         decode = node.integer("MATLAB_object_decode")
         if decode == OPAQUE:
             content: Any = self._struct(node) if not node.is_dataset else None
             if content is None:
                 content = self._cell(node) if node.holds_references else node.stored().T
             return self.resolved(content, classname)
-        if classname in NUMERIC_CLASSES and node.holds_complex:
+        if classname in classes.NUMERIC_CLASSES and node.holds_complex:
             return node.complex_numbers(np.complex64 if classname == "single" else np.complex128).T
         if classname == "logical":
             return (node.numbers(np.dtype(np.uint8)) != 0).T
-        if classname in NUMERIC_CLASSES:
-            array = node.numbers(NUMERIC_CLASSES[classname]).T
-            reference = self._inside_subsystem and is_object_reference(array)
+        if classname in classes.NUMERIC_CLASSES:
+            array = node.numbers(classes.NUMERIC_CLASSES[classname]).T
+            reference = self._inside_subsystem and classes.is_object_reference(array)
             return self.resolved(array, "") if reference else array
         if classname == "cell":
             return self._cell(node)
         if classname == "function_handle":
             return function_handle(self._struct(node))
         if decode == OLD_OBJECT:
-            return old_objects(classname, self._struct(node))
+            return classes.old_objects(classname, self._struct(node))
         if classname == "struct":
             return self._struct(node)
         raise MatFileError(f"it holds a value of the unknown class {classname!r}")
@@ -124,7 +113,7 @@ class Mat73File(WithObjects):
     def _cell(self, node: Node) -> np.ndarray:
         references = node.stored()
         items = [self._read(self.root.at(reference)) for reference in references.reshape(-1)]
-        return cells(references.shape[::-1], items)
+        return classes.cells(references.shape[::-1], items)
 
     def _struct(self, node: Node) -> Any:
         fields = _fields(node)
@@ -139,7 +128,7 @@ class Mat73File(WithObjects):
             {field: self._read(self.root.at(each)) for field, each in zip(fields, row, strict=True)}
             for row in zip(*references, strict=True)
         ]
-        return structs(shape[::-1], fields, items)
+        return classes.structs(shape[::-1], fields, items)
 
     @cached_property
     def subsystem(self) -> Subsystem:  # type: ignore[override]
@@ -158,7 +147,7 @@ def _stored_shape(node: Node, classname: str) -> tuple[int, ...]:
     sides = node.stored().ravel()
     if sides.dtype.kind not in "iu":
         raise corrupted(f"an empty {classname} has no shape")
-    return checked_shape(sides.tolist(), f"an empty {classname}")
+    return classes.checked_shape(sides.tolist(), f"an empty {classname}")
 
 
 def _empty(node: Node, classname: str) -> Any:
@@ -167,15 +156,15 @@ def _empty(node: Node, classname: str) -> Any:
     if classname == "struct":
         if count > MAX_FIELDLESS:
             raise MatFileError(f"a struct array without fields declares {count:,} elements: it is corrupted")
-        return structs(shape, _fields(node), [{} for _ in range(count)])
+        return classes.structs(shape, _fields(node), [{} for _ in range(count)])
     if count:
         raise corrupted(f"an empty {classname} declares the shape {shape}")
     if classname == "char":
-        return chars(np.zeros(0, np.uint16), shape)
+        return classes.chars(np.zeros(0, np.uint16), shape)
     if classname == "function_handle":
         return function_handle(None)
-    classes = NUMERIC_CLASSES | {"cell": object, "canonical empty": float}
-    return np.empty(shape, classes[classname]) if classname in classes else MatObject(classname, shape=shape)
+    kinds = classes.NUMERIC_CLASSES | {"cell": object, "canonical empty": float}
+    return np.empty(shape, kinds[classname]) if classname in kinds else MatObject(classname, shape=shape)
 
 
 def _fields(node: Node) -> list[str]:

@@ -7,19 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn.geometry import (
-    Borders,
-    Numbers,
-    Pair,
-    borders,
-    check_maps,
-    cropped,
-    differentiable,
-    is_empty,
-    matlab_options,
-    output_size,
-    pair,
-)
+from matlab_compat.nn import geometry
+from matlab_compat.nn.geometry import Borders, Numbers, check_maps, pair
 
 
 def checked_biases(biases: Tensor | None, count: int) -> Tensor | None:
@@ -53,9 +42,9 @@ def check_transposed(channels: int | None, filters: Tensor, groups: int) -> None
         )
 
 
-def _subsample(x: Tensor, biases: Tensor | None, stride: Pair, pad: Borders) -> Tensor:
+def _subsample(x: Tensor, biases: Tensor | None, stride: geometry.Pair, pad: Borders) -> Tensor:
     """The effect of an empty filter bank: pads with zeros, keeps every stride-th pixel, adds the biases."""
-    output_size(x, (1, 1), stride, pad, "the identity filter")
+    geometry.output_size(x, (1, 1), stride, pad, "the identity filter")
     if any(pad):
         x = F.pad(x, pad.torch_order)
     x = x[:, :, :: stride[0], :: stride[1]]
@@ -63,8 +52,8 @@ def _subsample(x: Tensor, biases: Tensor | None, stride: Pair, pad: Borders) -> 
     return x.clone() if vector is None else x + vector[:, None, None]
 
 
-@matlab_options
-@differentiable(3)
+@geometry.matlab_options
+@geometry.differentiable(3)
 def vl_nnconv(
     x: Tensor,
     filters: Tensor | None,
@@ -87,8 +76,8 @@ def vl_nnconv(
     Ported from: matconvnet/matlab/vl_nnconv.m
     """
     check_maps(x)
-    strides, pads, dilation = pair(stride, "stride"), borders(pad), pair(dilate, "dilate")
-    if filters is None or is_empty(filters):
+    strides, pads, dilation = pair(stride, "stride"), geometry.borders(pad), pair(dilate, "dilate")
+    if filters is None or geometry.is_empty(filters):
         if dilation != (1, 1):
             raise ArgumentError("dilate without filters: give filters or leave dilate at 1")
         return _subsample(x, biases, strides, pads)
@@ -96,7 +85,7 @@ def vl_nnconv(
     groups = group_count(x.shape[1], filters)
     vector = checked_biases(biases, filters.shape[0])
     window = ((filters.shape[2] - 1) * dilation[0] + 1, (filters.shape[3] - 1) * dilation[1] + 1)
-    output_size(x, window, strides, pads, "the filter")
+    geometry.output_size(x, window, strides, pads, "the filter")
     plain = groups == 1 and dilation == (1, 1) and not any(pads) and not torch.compiler.is_compiling()
     if plain and window == tuple(x.shape[2:]):  # one matrix product (fully connected layers, whitening)
         return F.linear(x.flatten(1), filters.flatten(1), vector)[:, :, None, None]
@@ -105,8 +94,8 @@ def vl_nnconv(
     return F.conv2d(x, filters, vector, strides, (pads.top, pads.left), dilation, groups)
 
 
-@matlab_options
-@differentiable(3)
+@geometry.matlab_options
+@geometry.differentiable(3)
 def vl_nnconvt(
     x: Tensor,
     f: Tensor,
@@ -130,8 +119,8 @@ def vl_nnconvt(
     """
     check_maps(x)
     check_maps(f, "filters")
-    groups, cut = pair(numGroups, "numGroups")[0], borders(crop, "crop")
+    groups, cut = pair(numGroups, "numGroups")[0], geometry.borders(crop, "crop")
     check_transposed(x.shape[1], f, groups)
     vector = checked_biases(b, f.shape[1] * groups)
     y = F.conv_transpose2d(x, f, vector, pair(upsample, "upsample"), groups=groups)
-    return cropped(y, cut, "an output")
+    return geometry.cropped(y, cut, "an output")

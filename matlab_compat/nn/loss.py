@@ -12,13 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn.geometry import (
-    OriginalDerivative,
-    check_derivative,
-    check_maps,
-    derivatives,
-    matlab_options,
-)
+from matlab_compat.nn import geometry
+from matlab_compat.nn.geometry import matlab_options
 
 
 def _top_k_error(x: Tensor, labels: Tensor, *, count: int) -> Tensor:
@@ -30,7 +25,7 @@ def _log(x: Tensor, labels: Tensor) -> Tensor:
     def backward(p: Tensor, dzdy: Tensor) -> tuple[Tensor]:
         return (-dzdy / p.clamp(min=1e-8),)
 
-    return OriginalDerivative.apply(lambda p: -p.log(), backward, x.gather(1, labels))  # type: ignore
+    return geometry.OriginalDerivative.apply(lambda p: -p.log(), backward, x.gather(1, labels))  # type: ignore
 
 
 def _structured_hinge(x: Tensor, labels: Tensor) -> Tensor:
@@ -106,7 +101,7 @@ def vl_nnloss(
     Raises ArgumentError: an unknown loss, labels that do not fit.
     Ported from: matconvnet/matlab/vl_nnloss.m
     """
-    check_maps(x)
+    geometry.check_maps(x)
     name = loss.lower()
     if name in _CLASS_LOSSES:
         each = _CLASS_LOSSES[name]
@@ -132,7 +127,9 @@ def vl_nnloss(
 
     if dzdy is None:
         return total(x)
-    (dzdx,) = derivatives(total, (x,), torch.as_tensor(dzdy, dtype=x.dtype, device=x.device).reshape(()))
+    (dzdx,) = geometry.derivatives(
+        total, (x,), torch.as_tensor(dzdy, dtype=x.dtype, device=x.device).reshape(())
+    )
     return dzdx  # type: ignore[return-value]
 
 
@@ -177,7 +174,7 @@ def vl_nnpdist(
     Raises ArgumentError: shapes that do not fit.
     Ported from: matconvnet/matlab/vl_nnpdist.m
     """
-    check_maps(x)
+    geometry.check_maps(x)
     if x0.ndim != 4 or any(a != b and 1 not in (a, b) for a, b in zip(x.shape, x0.shape, strict=True)):
         raise ArgumentError(f"x0 has shape {tuple(x0.shape)}, x {tuple(x.shape)}: sides must be equal, or 1")
     if p == 0 and not noRoot:
@@ -214,7 +211,7 @@ def vl_nnpdist(
         return dzdx, -dzdx
 
     if dzdy is None:
-        return OriginalDerivative.apply(forward, backward, x, x0)
+        return geometry.OriginalDerivative.apply(forward, backward, x, x0)
     with torch.no_grad():
-        check_derivative(dzdy, forward(x, x0))
+        geometry.check_derivative(dzdy, forward(x, x0))
         return backward(x, x0, dzdy)

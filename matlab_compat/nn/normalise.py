@@ -11,15 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn.geometry import (
-    Borders,
-    OriginalDerivative,
-    check_derivative,
-    check_maps,
-    differentiable,
-    matlab_options,
-    pair,
-)
+from matlab_compat.nn import geometry
+from matlab_compat.nn.geometry import check_maps, differentiable, matlab_options
 from matlab_compat.nn.pool import vl_nnpool, window_sums
 
 Parameters = Sequence[float] | Tensor
@@ -113,9 +106,9 @@ def vl_nnspnorm(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> Ten
     Ported from: matconvnet/matlab/vl_nnspnorm.m
     """
     height, width, alpha, beta = _parameters(param, "height width alpha beta")
-    rows, columns = pair((height, width), "the window")
+    rows, columns = geometry.pair((height, width), "the window")
     above, left = (rows - 1) // 2, (columns - 1) // 2
-    around = Borders(above, rows - 1 - above, left, columns - 1 - left)
+    around = geometry.Borders(above, rows - 1 - above, left, columns - 1 - left)
     means = vl_nnpool(x * x, (rows, columns), pad=around, method="avg")
     return x * _power(1 + alpha * means, beta)
 
@@ -141,7 +134,7 @@ def vl_nnnoffset(x: Tensor, param: Parameters, dzdy: Tensor | None = None) -> An
         spread = 2 * alpha * beta * x * dzdy.sum(1, keepdim=True) * norms(x).pow(beta - 1)
         return (dzdy - spread,)
 
-    return OriginalDerivative.apply(lambda x: x - alpha * norms(x).pow(beta), backward, x)
+    return geometry.OriginalDerivative.apply(lambda x: x - alpha * norms(x).pow(beta), backward, x)
 
 
 def vl_nnbnorm_moments(x: Tensor, epsilon: float = 1e-4) -> Tensor:
@@ -190,7 +183,7 @@ def vl_nnbnorm(
     if dzdy is None:
         mean, sigma = moments.unbind(1)
         return _along_channels(g.reshape(-1) / sigma) * (x - _along_channels(mean)) + _along_channels(b)
-    check_derivative(dzdy, x)
+    geometry.check_derivative(dzdy, x)
     mean, sigma = (_along_channels(column) for column in moments.unbind(1))
     whitened = (x - mean) / sigma
     dzdb = dzdy.sum((0, 2, 3))

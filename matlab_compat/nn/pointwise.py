@@ -15,15 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn.geometry import (
-    Numbers,
-    borders,
-    check_derivative,
-    check_maps,
-    cropped,
-    differentiable,
-    matlab_options,
-)
+from matlab_compat.nn import geometry
+from matlab_compat.nn.geometry import borders, differentiable, matlab_options
 
 
 @matlab_options
@@ -35,7 +28,7 @@ def vl_nnrelu(x: Tensor, dzdy: Tensor | None = None, *, leak: float = 0.0) -> Te
     Ported from: matconvnet/matlab/vl_nnrelu.m
     """
     if dzdy is not None:
-        check_derivative(dzdy, x)
+        geometry.check_derivative(dzdy, x)
         return torch.where(x > 0, dzdy, leak * dzdy)
     return F.relu(x) if leak == 0 else torch.where(x > 0, x, leak * x)
 
@@ -117,7 +110,10 @@ def vl_nnconcat(
 
 @matlab_options
 def vl_nncrop(
-    x: Tensor | None, crop: Numbers, dzdy: Tensor | None = None, inputSize: Sequence[int] | None = None
+    x: Tensor | None,
+    crop: geometry.Numbers,
+    dzdy: Tensor | None = None,
+    inputSize: Sequence[int] | None = None,
 ) -> Tensor:
     """Removes rows and columns at the borders.
 
@@ -132,9 +128,9 @@ def vl_nncrop(
         if dzdy is None or inputSize is None:
             raise ArgumentError("vl_nncrop without x needs dzdy and inputSize")
         x = dzdy.new_empty(()).expand(tuple(inputSize))
-    check_maps(x)
-    y = cropped(x, cut, "maps")
+    geometry.check_maps(x)
+    y = geometry.cropped(x, cut, "maps")
     if dzdy is None:
         return y
-    check_derivative(dzdy, y)
+    geometry.check_derivative(dzdy, y)
     return F.pad(dzdy, cut.torch_order)

@@ -5,17 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matlab_compat.errors import ArgumentError
-from matlab_compat.nn.geometry import (
-    Borders,
-    Numbers,
-    Pair,
-    borders,
-    check_maps,
-    differentiable,
-    matlab_options,
-    output_size,
-    pair,
-)
+from matlab_compat.nn import geometry
+from matlab_compat.nn.geometry import Borders, Numbers, Pair, pair
 
 
 def _native_mode(window: Pair, stride: Pair, pad: Borders) -> bool | None:
@@ -44,12 +35,6 @@ def _max(x: Tensor, window: Pair, stride: Pair, pad: Borders) -> Tensor:
     return F.max_pool2d(F.pad(x, pad.torch_order, value=-torch.inf), window, stride)
 
 
-def _max_first_in_columns(x: Tensor, window: Pair, stride: Pair, pad: Borders) -> Tensor:
-    """As `_max`; of equal values, the first in column-major order gets the gradient."""
-    turned = Borders(pad.left, pad.right, pad.top, pad.bottom)
-    return _max(x.transpose(2, 3), window[::-1], stride[::-1], turned).transpose(2, 3)
-
-
 def window_sums(x: Tensor, window: Pair, stride: Pair = (1, 1)) -> Tensor:
     """Sums over windows of each channel of (N, C, H, W), without padding."""
     if torch.compiler.is_compiling():  # torch's ONNX exporter drops the divisor
@@ -73,8 +58,8 @@ def _mean(x: Tensor, window: Pair, stride: Pair, pad: Borders, size: Pair) -> Te
     return sums / (rows[:, None] * columns)
 
 
-@matlab_options
-@differentiable(1)
+@geometry.matlab_options
+@geometry.differentiable(1)
 def vl_nnpool(
     x: Tensor,
     pool: Numbers,
@@ -96,9 +81,9 @@ def vl_nnpool(
     Raises ArgumentError: sizes or options that do not fit.
     Ported from: matconvnet/matlab/vl_nnpool.m
     """
-    check_maps(x)
-    window, steps, around = pair(pool, "pool"), pair(stride, "stride"), borders(pad)
-    size = output_size(x, window, steps, around, "the pooling window")
+    geometry.check_maps(x)
+    window, steps, around = pair(pool, "pool"), pair(stride, "stride"), geometry.borders(pad)
+    size = geometry.output_size(x, window, steps, around, "the pooling window")
     if max(around.top, around.bottom) >= window[0] or max(around.left, around.right) >= window[1]:
         raise ArgumentError(f"pad {list(around)} must be smaller than the pooling window {list(window)}")
     if method.lower() not in ("max", "avg"):
@@ -106,5 +91,7 @@ def vl_nnpool(
     if method.lower() == "avg":
         return _mean(x, window, steps, around, size)
     if x.requires_grad and torch.is_grad_enabled():
-        return _max_first_in_columns(x, window, steps, around)
+        # of equal values, the first in column-major order gets the gradient
+        turned = Borders(around.left, around.right, around.top, around.bottom)
+        return _max(x.transpose(2, 3), window[::-1], steps[::-1], turned).transpose(2, 3)
     return _max(x, window, steps, around)

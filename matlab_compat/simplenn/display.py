@@ -11,15 +11,8 @@ import numpy as np
 
 from matlab_compat.arguments import options
 from matlab_compat.errors import ArgumentError, NetworkFormatError, located
-from matlab_compat.matfile.values import (
-    MatObject,
-    StructArray,
-    cell_list,
-    describe as value_text,
-    shape_text,
-    text,
-    vector,
-)
+from matlab_compat.matfile import values
+from matlab_compat.matfile.values import describe as value_text
 from matlab_compat.nn.geometry import borders
 from matlab_compat.simplenn.layer import UnknownLayer
 from matlab_compat.simplenn.tidy import layer_label, layer_type, vl_simplenn_tidy
@@ -127,9 +120,9 @@ class LayerView:
 def view_struct(layer: Any) -> LayerView:
     """The view of a tidied MATLAB layer; a class object has no fields, as for MATLAB's isfield."""
     kind = layer_type(layer)
-    if isinstance(layer, MatObject) or "class__" in layer:
+    if isinstance(layer, values.MatObject) or "class__" in layer:
         return LayerView(kind, "", {}, [])
-    shapes = [np.shape(weight) for weight in cell_list(layer.get("weights", []))]
+    shapes = [np.shape(weight) for weight in values.cell_list(layer.get("weights", []))]
     name, size = layer.get("name", ""), layer.get("getForwardSize")
     return LayerView(kind, name, layer, shapes, size if callable(size) else None)
 
@@ -226,7 +219,7 @@ def _views(net: Any, opaque_objects: bool) -> tuple[list[LayerView], Mapping[str
     if hasattr(net, "to_matlab"):
         return [view_module(layer, opaque_objects) for layer in net.layers], net.meta
     tidy = vl_simplenn_tidy(net)
-    views = [view_struct(layer) for layer in cell_list(tidy["layers"])]
+    views = [view_struct(layer) for layer in values.cell_list(tidy["layers"])]
     return views, tidy["meta"] if isinstance(tidy["meta"], Mapping) else {}
 
 
@@ -239,7 +232,7 @@ def _input_size(meta: Mapping[str, Any], given: Any, batch_size: Any) -> np.ndar
         if given is None and isinstance(normalization, Mapping):
             given = normalization.get("imageSize")
     if given is not None:
-        numbers = vector(given).astype(np.float64)
+        numbers = values.vector(given).astype(np.float64)
         if len(numbers) > 4:
             found = f"inputSize has {len(numbers)} elements"
             raise ArgumentError(f"{found}: expected height, width, depth, number")
@@ -257,7 +250,7 @@ def _info(views: Sequence[LayerView], size: np.ndarray) -> Info:
 
 def _type_text(view: LayerView) -> str:
     if view.type == "pool":
-        return "apool" if text(view.fields.get("method", "max")).lower() == "avg" else "mpool"
+        return "apool" if values.text(view.fields.get("method", "max")).lower() == "avg" else "mpool"
     return _SHORT.get(view.type, view.type)
 
 
@@ -340,7 +333,7 @@ def vl_simplenn_display(net: Any, *args: Any, nargout: int = 0, **kwargs: Any) -
     Ported from: matconvnet/matlab/simplenn/vl_simplenn_display.m
     """
     opts = options(_DEFAULTS, args, kwargs)
-    form = text(opts.format)
+    form = values.text(opts.format)
     if form not in FORMATS:
         raise ArgumentError(f"format must be one of {', '.join(FORMATS)}; got '{form}'")
     views, meta = _views(net, opaque_objects=True)
@@ -372,8 +365,10 @@ def meta_lines(value: Any, name: str) -> list[str]:
         return [line for key, item in value.items() for line in meta_lines(item, f"{name}.{key}")]
     if isinstance(value, np.ndarray) and value.dtype != object and 0 < value.size <= 8:
         shown = " ".join(f"{number:.6g}" for number in value.ravel(order="F"))
-        return [f"{name}: {shown}" if value.size == 1 else f"{name}: [{shown}] ({shape_text(value.shape)})"]
-    if isinstance(value, np.ndarray | StructArray | MatObject):
+        return [
+            f"{name}: {shown}" if value.size == 1 else f"{name}: [{shown}] ({values.shape_text(value.shape)})"
+        ]
+    if isinstance(value, np.ndarray | values.StructArray | values.MatObject):
         return [f"{name}: {value_text(value)}"]
     return [f"{name}: {value}"]
 

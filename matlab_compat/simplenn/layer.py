@@ -22,18 +22,11 @@ from torch import Tensor, nn
 
 from matlab_compat.errors import ArgumentError, UnknownLayerError, did_you_mean, located
 from matlab_compat.matfile.values import MatObject, cell_list, describe, text as matlab_text
-from matlab_compat.simplenn.base import (
-    CLASS_FIELD,
-    FILTERS,
-    RATES,
-    MatlabFields,
-    WeightSpec,
-    refuse_torch_order,
-)
+from matlab_compat.simplenn import base
 from matlab_compat.simplenn.tidy import cell_row, layer_label, layer_type, with_rows
 
 
-class Layer(MatlabFields):
+class Layer(base.MatlabFields):
     """One layer of a SimpleNN: a module on (N, C, H, W) tensors that keeps the fields that MATLAB stored.
 
     Attributes: `name` and `type` as in MATLAB ('custom' for class objects), `classname` (of custom layers,
@@ -42,7 +35,7 @@ class Layer(MatlabFields):
     class in torch's layout; a forward pass computes in the class of its input.
     """
 
-    weight_specs: ClassVar[tuple[WeightSpec, ...]] = ()
+    weight_specs: ClassVar[tuple[base.WeightSpec, ...]] = ()
 
     def __init__(
         self, fields: Mapping[str, Any], classname: str = "", is_object: bool = False, shared: bool = False
@@ -75,7 +68,7 @@ class Layer(MatlabFields):
             self._stored.append((array.shape, array.dtype))
             self._put(spec, self._tensor(spec, array, shared))
 
-    def _put(self, spec: WeightSpec, tensor: Tensor | None, grad: bool = True) -> None:
+    def _put(self, spec: base.WeightSpec, tensor: Tensor | None, grad: bool = True) -> None:
         """Makes a tensor the weight of that name; 'body.weight' is one of the layer's module `body`."""
         owner, _, name = spec.name.rpartition(".")
         module = self.get_submodule(owner)
@@ -87,7 +80,7 @@ class Layer(MatlabFields):
             kept.pop(name, None)
             other[name] = tensor
 
-    def _tensor(self, spec: WeightSpec, array: np.ndarray, shared: bool = False) -> Tensor | None:
+    def _tensor(self, spec: base.WeightSpec, array: np.ndarray, shared: bool = False) -> Tensor | None:
         if array.size == 0:
             return None
         tensor = spec.kind.to_torch(array)
@@ -104,8 +97,8 @@ class Layer(MatlabFields):
         """
         spec, old = self.weight_specs[position], self.weights[position]
         shape, dtype = self._stored[position]
-        if isinstance(value, np.ndarray) and old is not None and spec.kind is FILTERS:
-            refuse_torch_order(spec.name, value, self.weight_shapes()[position], tuple(old.shape))
+        if isinstance(value, np.ndarray) and old is not None and spec.kind is base.FILTERS:
+            base.refuse_torch_order(spec.name, value, self.weight_shapes()[position], tuple(old.shape))
         array = _matlab_array(value, spec, shape)
         if array.size and array.dtype.kind not in "biuf":
             raise ArgumentError(f"{spec.name}: expected numbers, found {describe(value)}")
@@ -122,7 +115,7 @@ class Layer(MatlabFields):
         """ArgumentError for weights that do not fit each other; runs before they are used or saved."""
 
     def field_names(self) -> list[str]:
-        names = [*self._fields, *self.properties, "name", *RATES, "weights", "momentum", "precious"]
+        names = [*self._fields, *self.properties, "name", *base.RATES, "weights", "momentum", "precious"]
         return list(dict.fromkeys(names))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -157,7 +150,7 @@ class Layer(MatlabFields):
         """ArgumentError for a value that a field cannot have."""
         if value is None or np.size(value) == 0 or isinstance(self, UnknownLayer):
             return
-        if name in RATES:
+        if name in base.RATES:
             numbers = np.asarray(value)
             if numbers.dtype.kind not in "biuf" or numbers.size < len(self.weight_specs):
                 raise ArgumentError(
@@ -231,11 +224,11 @@ class Layer(MatlabFields):
         order = [*self._order, "name"] if renamed else self._order
         struct = {name: values[name] for name in order if name in values}
         if classes and self.classname:
-            struct.pop(CLASS_FIELD, None)
+            struct.pop(base.CLASS_FIELD, None)
             return MatObject(self.classname, struct)
         if self._is_object:  # a struct must have what an object's class defines
             defaults = {name: values[name] for name in ("type", "name") if name not in struct}
-            return {CLASS_FIELD: self.classname, **defaults, **struct}
+            return {base.CLASS_FIELD: self.classname, **defaults, **struct}
         return struct
 
     def extra_repr(self) -> str:
@@ -271,7 +264,7 @@ class _Weights(MutableSequence[Tensor | None]):
         return repr(self[:])
 
 
-def _matlab_array(value: Any, spec: WeightSpec, shape: tuple[int, ...]) -> np.ndarray:
+def _matlab_array(value: Any, spec: base.WeightSpec, shape: tuple[int, ...]) -> np.ndarray:
     """A weight as MATLAB's array; a tensor has torch's layout, and gets the shape if that fits."""
     if value is None:
         return np.zeros((0, 0))
@@ -335,7 +328,7 @@ class UnknownLayer(Layer):
         if self.type == "custom" and not self.classname:
             return (
                 "a custom layer stored as a plain struct that does not name its class, so it cannot be run; "
-                f"add a field {CLASS_FIELD} with one of: {', '.join(sorted(_CUSTOM)) or 'none'}"
+                f"add a field {base.CLASS_FIELD} with one of: {', '.join(sorted(_CUSTOM)) or 'none'}"
             )
         kept = f"net.with_layers([layer for layer in net if layer.name != {self.name!r}])"
         if self.type == "custom":
@@ -370,8 +363,8 @@ def make_layer(description: Any, index: int, shared: bool = False) -> Layer:
         if is_object or kind == "custom":
             if is_object:
                 classname = description.classname
-            elif CLASS_FIELD in fields:
-                classname = matlab_text(fields[CLASS_FIELD])
+            elif base.CLASS_FIELD in fields:
+                classname = matlab_text(fields[base.CLASS_FIELD])
             else:
                 found = [name for name, cls in _CUSTOM.items() if cls.recognises(fields)]
                 classname = found[0] if len(found) == 1 else ""

@@ -16,24 +16,12 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.nn.conv import check_transposed, checked_biases, group_count
 from matlab_compat.nn.geometry import borders, pair
 from matlab_compat.numeric import maps_to_torch
-from matlab_compat.simplenn.base import (
-    CONV,
-    CONVT,
-    FILTERS,
-    MATRIX,
-    VECTOR,
-    WeightSpec,
-    flag,
-    method,
-    number,
-    numbers,
-    words,
-)
+from matlab_compat.simplenn import base
 from matlab_compat.simplenn.layer import Layer, register_layer
 from matlab_compat.simplenn.tidy import DEFAULTS
 
-_WEIGHTS = (WeightSpec("weight", FILTERS), WeightSpec("bias", VECTOR))
-_VECTORS = (WeightSpec("weight", VECTOR), WeightSpec("bias", VECTOR))
+_WEIGHTS = (base.WeightSpec("weight", base.FILTERS), base.WeightSpec("bias", base.VECTOR))
+_VECTORS = (base.WeightSpec("weight", base.VECTOR), base.WeightSpec("bias", base.VECTOR))
 
 
 @register_layer("conv")
@@ -44,7 +32,7 @@ class Conv(Layer):
     weight: Tensor | None
     bias: Tensor | None
     properties = DEFAULTS["conv"]
-    settings = CONV
+    settings = base.CONV
     function = staticmethod(blocks.vl_nnconv)
 
     def check_weights(self) -> None:
@@ -67,7 +55,7 @@ class ConvTranspose(Layer):
     weight: Tensor
     bias: Tensor | None
     properties = DEFAULTS["convt"]
-    settings = CONVT
+    settings = base.CONVT
     function = staticmethod(blocks.vl_nnconvt)
 
     def check_weights(self) -> None:
@@ -85,7 +73,13 @@ class Pool(Layer):
     """Max or average pooling; padding is never the maximum and does not count in a mean."""
 
     properties: ClassVar = {"method": "max", **DEFAULTS["pool"]}
-    settings: ClassVar = {"pool": pair, "pad": borders, "stride": pair, "method": method, "opts": words}
+    settings: ClassVar = {
+        "pool": pair,
+        "pad": borders,
+        "stride": pair,
+        "method": base.method,
+        "opts": base.words,
+    }
     function = staticmethod(blocks.vl_nnpool)
 
     def value(self, name: str) -> Any:
@@ -99,7 +93,7 @@ class ReLU(Layer):
     """Rectifier, with a slope `leak` for negative values."""
 
     properties = DEFAULTS["relu"]
-    settings: ClassVar = {"leak": lambda value, name: max(number(value, name), 0.0)}
+    settings: ClassVar = {"leak": lambda value, name: max(base.number(value, name), 0.0)}
     function = staticmethod(blocks.vl_nnrelu)
 
 
@@ -115,7 +109,9 @@ class OfPixels(Layer):
 
 
 def _of_pixels(name: str, types: str, function: Any, count: int = 0) -> type[OfPixels]:
-    param = {"properties": {"param": []}, "settings": {"param": numbers}, "count": count} if count else {}
+    param = (
+        {"properties": {"param": []}, "settings": {"param": base.numbers}, "count": count} if count else {}
+    )
     made = type(name, (OfPixels,), {"function": staticmethod(function), **param})
     return register_layer(*types.split())(made)
 
@@ -135,12 +131,12 @@ class BatchNorm(Layer):
     moments; the trainer updates the stored ones.
     """
 
-    weight_specs = (*_VECTORS, WeightSpec("moments", MATRIX, False))
+    weight_specs = (*_VECTORS, base.WeightSpec("moments", base.MATRIX, False))
     weight: Tensor
     bias: Tensor
     moments: Tensor
     properties = DEFAULTS["bnorm"]
-    settings: ClassVar = {"epsilon": number}
+    settings: ClassVar = {"epsilon": base.number}
     function = staticmethod(blocks.vl_nnbnorm)
 
     def check_weights(self) -> None:
@@ -164,7 +160,7 @@ class Dropout(Layer):
     """Dropout at `rate`; the identity in eval mode. Masks come from torch's generator, not MATLAB's."""
 
     properties = DEFAULTS["dropout"]
-    settings: ClassVar = {"rate": number}
+    settings: ClassVar = {"rate": base.number}
 
     def configure(self) -> None:
         super().configure()
@@ -194,10 +190,10 @@ class PDist(Layer):
 
     properties: ClassVar = {"class": None, **DEFAULTS["pdist"]}
     settings: ClassVar = {
-        "p": number,
-        "noRoot": flag,
-        "aggregate": flag,
-        "epsilon": number,
+        "p": base.number,
+        "noRoot": base.flag,
+        "aggregate": base.flag,
+        "epsilon": base.number,
         "instanceWeights": lambda value, name: maps_to_torch(np.asarray(value)) if np.size(value) else None,
     }
     function = staticmethod(blocks.vl_nnpdist)

@@ -16,18 +16,9 @@ from torch import Tensor, fx
 
 from matlab_compat.errors import ArgumentError, NetworkFormatError, UnknownLayerError, did_you_mean, located
 from matlab_compat.matfile.values import MatObject
-from matlab_compat.simplenn import layers as _standard_layers  # registers MatConvNet's own types
+from matlab_compat.simplenn import layers as _standard_layers, tidy  # layers: registers MatConvNet's types
 from matlab_compat.simplenn.base import ImageNetwork, LayerList
 from matlab_compat.simplenn.layer import Layer, UnknownLayer, is_loss, make_layer
-from matlab_compat.simplenn.tidy import (
-    WITH_WEIGHTS,
-    cell_row,
-    layer_cells,
-    matlab_value,
-    relja_simplenn_tidy,
-    tidy_layer,
-    with_rows,
-)
 
 _log = logging.getLogger(__name__)
 _INTO_META = {"meta", "classes", "normalization", "netID", "sessionID", "epoch"}
@@ -52,7 +43,7 @@ class _Chain(LayerList):
         if not isinstance(value, Mapping | MatObject):
             kind = type(value).__name__
             raise ArgumentError(f"a layer is a Layer, or a dict as MATLAB's struct; got {kind}")
-        return make_layer(tidy_layer(value, index), index)
+        return make_layer(tidy.tidy_layer(value, index), index)
 
     def changed(self) -> None:
         """A loss that is left out must be at the end."""
@@ -102,17 +93,18 @@ class SimpleNN(ImageNetwork):
         # the fields that a file has, to write back; layers of the old format are written tidied
         read = [
             list(layer)
-            if isinstance(layer, Mapping) and not ("filters" in layer and layer.get("type") in WITH_WEIGHTS)
+            if isinstance(layer, Mapping)
+            and not ("filters" in layer and layer.get("type") in tidy.WITH_WEIGHTS)
             else None
-            for layer in layer_cells(struct)
+            for layer in tidy.layer_cells(struct)
         ]
         order = list(struct)
         extra = {name: value for name, value in struct.items() if name not in {"layers", *_INTO_META}}
-        tidy = relja_simplenn_tidy(struct)
-        meta = tidy["meta"] if _INTO_META.intersection(order) - {"meta"} else struct.get("meta", {})
+        tidied = tidy.relja_simplenn_tidy(struct)
+        meta = tidied["meta"] if _INTO_META.intersection(order) - {"meta"} else struct.get("meta", {})
         if consume:
             struct.clear()
-        descriptions = layer_cells({"layers": tidy.pop("layers")})
+        descriptions = tidy.layer_cells({"layers": tidied.pop("layers")})
         layers = []
         for index, written in enumerate(read):
             description, descriptions[index] = descriptions[index], None
@@ -144,10 +136,10 @@ class SimpleNN(ImageNetwork):
         objects become structs with a field class__ or, with `classes`, class objects (`MatObject`) again.
         """
         values: dict[str, Any] = dict(self.extra)
-        values["layers"] = cell_row([layer.to_matlab(classes) for layer in self])
+        values["layers"] = tidy.cell_row([layer.to_matlab(classes) for layer in self])
         if self.meta or "meta" in self._order:
-            meta = {n: matlab_value(v) if isinstance(v, float) else v for n, v in self.meta.items()}
-            values["meta"] = with_rows(meta) or self._empty_meta
+            meta = {n: tidy.matlab_value(v) if isinstance(v, float) else v for n, v in self.meta.items()}
+            values["meta"] = tidy.with_rows(meta) or self._empty_meta
         return {name: values[name] for name in dict.fromkeys([*self._order, *values]) if name in values}
 
     def index(self, layer: LayerKey) -> int:

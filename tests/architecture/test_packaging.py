@@ -44,11 +44,17 @@ def test_the_citation_has_the_version_and_the_paper() -> None:
 
 def test_the_reference_has_a_page_for_every_package_that_has_a_stub() -> None:
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    shown = {name for page in (ROOT / "docs/reference").glob("*.md") for name in
-             re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)}  # fmt: skip
+    shown = {
+        name
+        for page in (ROOT / "docs/reference").glob("*.md")
+        for name in re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
     stubs = [stub for top in ("deepibl", "matlab_compat") for stub in (ROOT / top).glob("*/__init__.pyi")]
     packages = {".".join(stub.parent.relative_to(ROOT).parts) for stub in stubs} - {"deepibl.demo"}
-    exported = {node.name for node in ast.walk(ast.parse((ROOT / "deepibl/__init__.pyi").read_text())) if
-                isinstance(node, ast.alias) and (ROOT / "deepibl" / f"{node.name}.py").is_file()}  # fmt: skip
+    exported = {
+        node.name
+        for node in ast.walk(ast.parse((ROOT / "deepibl/__init__.pyi").read_text()))
+        if isinstance(node, ast.alias) and (ROOT / "deepibl" / f"{node.name}.py").is_file()
+    }
     assert packages | {f"deepibl.{name}" for name in exported} <= shown
     assert all(f"reference/{page.name}" in config for page in (ROOT / "docs/reference").glob("*.md"))

@@ -87,11 +87,16 @@ def write_matlab_files(folder: Path, network: Any) -> None:
         outputs = [maps_to_matlab(each) for each in network.activations(x)[1:]]
     matfile.save(folder / "outputs.mat", {"x": maps_to_matlab(x), "acts": cell_row(outputs)})
     reference = {
-        "version": float(VERSION), "root": f"{folder / 'photos'}/", "images": cell_row(names),
-        "sizes": np.array([image.shape[1:] for image in images], np.float64), "features": features.T,
-        "resize": np.zeros((0, 0)), "layers": cell_row([network.names[0]]), "input": maps_to_matlab(x),
+        "version": float(VERSION),
+        "root": f"{folder / 'photos'}/",
+        "images": cell_row(names),
+        "sizes": np.array([image.shape[1:] for image in images], np.float64),
+        "features": features.T,
+        "resize": np.zeros((0, 0)),
+        "layers": cell_row([network.names[0]]),
+        "input": maps_to_matlab(x),
         "outputs": cell_row(outputs[:1]),
-    }  # fmt: skip
+    }
     matfile.save(folder / "ref.mat", {"reference": reference})
 
 

@@ -36,10 +36,10 @@ def test_the_gpu_script_walks_through_anywhere(capsys: pytest.CaptureFixture[str
     assert page.count("### Epoch") == len(gpu.WAYS)
 
 
-def broken(asked: gpu.Asked) -> Iterator[Table]:
+def broken(asked: gpu.StageOptions) -> Iterator[Table]:
     failed: list[str] = []
     for way in (0, 1):
-        with gpu.going_on(f"way {way}", failed):
+        with gpu.noting_failure(f"way {way}", failed):
             yield Table("First", ["a"], [[1 / way]])
     raise Mismatch(f"{failed}, 7 is not 8")
 
@@ -58,7 +58,7 @@ def test_what_fails_on_the_gpu_leaves_what_others_found(
 
 def test_a_gpu_that_is_not_right_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "LIMITS", {"fp32": 1e-5, "bf16": 1e-9})
-    asked = gpu.Asked(Settings(smoke=True), torch.device("cpu"))
+    asked = gpu.StageOptions(Settings(smoke=True), torch.device("cpu"))
     with pytest.raises(Mismatch, match="torch bf16"):
         list(gpu.parity(asked))
 

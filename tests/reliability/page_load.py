@@ -104,13 +104,16 @@ def storm_report(found: Storm, uploads: int) -> str:
     shown = held if len(held) <= 10 else held[:: -(-len(held) // 10)] + held[-1:]
     return "\n".join(
         [
-            "| upload | answers (status: count) |", "|---|---|", *rows, "",
+            "| upload | answers (status: count) |",
+            "|---|---|",
+            *rows,
+            "",
             f"{len(found.memory)} storms of {uploads} uploads at once: {len(found.wrong)} wrong answers or "
             f"broken connections; {len(found.left)} temporary files. Memory of the page after storms, MB: "
             f"{' '.join(shown)}; at most {found.peak / MB:.0f}.",
             *(f"- {line}" for line in found.wrong[:20]),
         ]
-    )  # fmt: skip
+    )
 
 
 def sustained_report(users: int, outcome: Outcome, watch: MemoryWatch) -> str:

@@ -116,13 +116,24 @@ def request(folder: Path, **wrong: Any) -> bool:
 
 
 WRONG = [
-    (journal, {"group_size": "1"}), (journal, {"dim": 1.5}), (journal, {"done": {"0": 3}}),
-    (journal, {"done": ["0"]}), (journal, {"made_of": {"network": 3}}), (journal, {"format": None}),
-    (scales, {"images": "1"}), (scales, {"ranges": {}}), (scales, {"network": None}), (scales, {"more": 1}),
-    (scales, {"ranges": [[0, 1]]}), (scales, {"ranges": [[0.5, 0, 1]]}),
+    (journal, {"group_size": "1"}),
+    (journal, {"dim": 1.5}),
+    (journal, {"done": {"0": 3}}),
+    (journal, {"done": ["0"]}),
+    (journal, {"made_of": {"network": 3}}),
+    (journal, {"format": None}),
+    (scales, {"images": "1"}),
+    (scales, {"ranges": {}}),
+    (scales, {"network": None}),
+    (scales, {"more": 1}),
+    (scales, {"ranges": [[0, 1]]}),
+    (scales, {"ranges": [[0.5, 0, 1]]}),
     (scales, {"ranges": [[0, 0, 10**400]]}),
-    (request, {"trainer": 3}), (request, {"sets": "ab"}), (request, {"options": []}), (request, {"more": 1}),
-]  # fmt: skip
+    (request, {"trainer": 3}),
+    (request, {"sets": "ab"}),
+    (request, {"options": []}),
+    (request, {"more": 1}),
+]
 
 
 @pytest.mark.parametrize(("read", "wrong"), WRONG)

@@ -99,7 +99,7 @@ function present({ file, name, answer }) {
   const { photo: sent, places, seconds } = answer;
   const scaled = sent.described_width !== sent.width ? `, compared at ${sent.described_width} × ${sent.described_height}` : "";
   find("facts").textContent = `${name}, ${sent.width} × ${sent.height} pixels${scaled}`;
-  say(`${places.length} places, found in ${seconds.toFixed(2)} s.`);
+  say(`${places.length === 1 ? "1 place" : `${places.length} places`}, found in ${seconds.toFixed(2)} s.`);
   if (places.length === 0) return;
   showPlaces(places, file, limits.heatmaps, asking.signal);
   find("found").hidden = false;
@@ -141,5 +141,5 @@ health().then((found) => {
   find("file").accept = found.accept.join();
   find("credit").textContent = found.attribution;
   find("about").textContent =
-    `${found.images.toLocaleString("en")} geo-tagged photos of ${found.index || "an index"}, network ${found.network || found.network_id.slice(0, 12)}`;
+    `${found.images.toLocaleString("en")} geo-tagged photo${found.images === 1 ? "" : "s"} of ${found.index || "an index"}, network ${found.network || found.network_id.slice(0, 12)}`;
 }).catch(complain);

@@ -56,9 +56,14 @@ def test_completion_is_offered_for_a_shell(run, capsys, monkeypatch: pytest.Monk
 
 def test_the_defaults_that_train_shows_are_the_trainers() -> None:
     shown = {
-        "net": "netID", "layer": "layerName", "method": "method", "backprop_to": "backPropToLayer",
-        "epochs": "nEpoch", "lr": "learningRate", "batch_size": "batchSize",
-    }  # fmt: skip
+        "net": "netID",
+        "layer": "layerName",
+        "method": "method",
+        "backprop_to": "backPropToLayer",
+        "epochs": "nEpoch",
+        "lr": "learningRate",
+        "batch_size": "batchSize",
+    }
     defaults = {each.matlab: each.default for each in OPTIONS.values()}
     params = {param.name: param for param in get_command(app).commands["train"].params}
     for name, matlab in shown.items():

@@ -46,6 +46,32 @@ def test_images_are_added_to_the_index_that_is_there(run, net, street) -> None:
     assert json.loads(out)["there_already"] == 6 and Path("city.idx").read_bytes() == before
 
 
+def test_adding_with_options_that_an_index_keeps_says_what_it_has(run, net, street) -> None:
+    run("index", net, *CSV, "-o", "a.idx", "--backend", "hnsw", "--threshold", 40)
+    before = Path("a.idx").read_bytes()
+    code, out, err = run("index", net, *CSV, "-o", "a.idx", "--add", "--backend", "exact", "--half")
+    assert (code, out) == (1, "") and Path("a.idx").read_bytes() == before
+    for part in (
+        "a.idx",
+        "backend (hnsw)",
+        "(40 m)",
+        "leave out --backend and --half",
+        "index-edit --backend",
+    ):
+        assert part in err
+
+
+def test_one_image_is_not_called_images(run, net, street) -> None:
+    lines = Path("db/places.csv").read_text().splitlines(keepends=True)
+    Path("db/one.csv").write_text("".join(lines[:2]))
+    assert "one.idx: 1 image, " in run("index", net, "--csv", "db/one.csv", "-o", "one.idx")[1]
+    Path("gone.txt").write_text("00.jpg\n")
+    run("index", net, *CSV, "-o", "six.idx")
+    assert "six.idx: 5 images, " in run("index-edit", "six.idx", "--delete", "gone.txt")[1]
+    code, out, _ = run("evaluate", net, "--index", "one.idx", "--queries", "db/one.csv", "--root", "db")
+    assert code == 0 and "1 database image, 1 query, " in out
+
+
 @pytest.mark.parametrize("degrees", [False, True])
 def test_a_position_narrows_the_search(run, net, street, degrees: bool) -> None:
     run("index", net, *CSV, "-o", "city.idx")
@@ -95,7 +121,8 @@ def test_damage_is_found_and_has_its_exit_code(run, net, street) -> None:
         (("index", "net.mat", *CSV, "--backend", "abacus"), "must be one of exact, ivfpq, hnsw, milvus"),
         (("index", "net.mat", *CSV, "--backend", "milvus", "-o", "a.idx"), "FOLDER.db"),
         (("index", "net.mat", *CSV, "--backend", "hnsw", "-o", "a.db"), "FOLDER.db"),
-        (("index", "net.mat", *CSV, "--add", "--half"), "leave these options out"),
+        (("index", "net.mat", *CSV, "--add", "--half", "-o", "a.idx"), "leave out --half"),
+        (("index", "net.mat", *CSV, "--add", "--threshold", 25, "-o", "a.idx"), "leave out --threshold"),
         (("index", "net.mat", *CSV, "--add", "-o", "none.idx"), "none.idx"),
         (("localize", "q/00.jpg", "--index", "a.idx", "--within", "5"), "go together"),
         (("localize", "q/00.jpg", "--index", "a.idx", "--near", "here"), "EAST,NORTH,ZONE"),

@@ -75,8 +75,10 @@ def test_the_files_agree_with_the_answers(run, city: Path, street: Path, asked: 
     for row in rows:
         at = sure[row["name"]]
         assert [float(row[key]) for key in ("lat", "lon", "utm_e")] == [
-            at["latitude"], at["longitude"], at["east"]
-        ]  # fmt: skip
+            at["latitude"],
+            at["longitude"],
+            at["east"],
+        ]
         assert row["match"] == answers[row["name"]]["places"][0]["name"]
     assert read_csv(files["csv"], street)[1][0][1:3] == (
         sure[rows[0]["name"]]["latitude"],
@@ -102,10 +104,19 @@ def test_a_photo_without_a_position_is_in_the_table_and_not_on_the_map(
 ) -> None:
     away = ["--near", "0,0", "--within", "10"]
     code, _, err = run(
-        "localize", street / "q" / asked[0], "--index", city, *away,
-        "--csv", street / "a.csv", "--geojson", street / "a.geojson", "--gpx", street / "a.gpx",
-    )  # fmt: skip
-    assert code == 0 and "a.gpx: 0 of 1 photos with a position" in err
+        "localize",
+        street / "q" / asked[0],
+        "--index",
+        city,
+        *away,
+        "--csv",
+        street / "a.csv",
+        "--geojson",
+        street / "a.geojson",
+        "--gpx",
+        street / "a.gpx",
+    )
+    assert code == 0 and "a.gpx: 0 of 1 photo with a position" in err
     assert len((street / "a.csv").read_text().splitlines()) == 2
     assert json.loads((street / "a.geojson").read_text())["features"][0]["geometry"] is None
     assert not list(ET.parse(street / "a.gpx").getroot())
@@ -133,8 +144,9 @@ def test_pairs_are_those_of_the_answers_in_names_below_one_folder(
     assert code == 0 and f"12 pairs of 6 images, names relative to {street}" in err
     assert (street / "pairs.txt").read_text().splitlines() == [
         f"q/{Path(photo).name} db/{place['name']}"
-        for photo, answer in answers.items() for place in answer["places"]
-    ]  # fmt: skip
+        for photo, answer in answers.items()
+        for place in answer["places"]
+    ]
     code, _, err = run(
         "localize", *photos, "--index", city, "--pairs", street / "p", "--pairs-root", street / "q"
     )

@@ -63,9 +63,12 @@ def test_it_answers_as_its_options_say_and_ends_when_it_is_interrupted(tmp_path)
     for photo in tmp_path.glob("*.jpg"):
         photo.rename(moved / photo.name)
     options = {
-        "--net": tmp_path / "net.mat", "--waiting": 3, "--max-upload": 0.5, "--max-pixels": 2000,
+        "--net": tmp_path / "net.mat",
+        "--waiting": 3,
+        "--max-upload": 0.5,
+        "--max-pixels": 2000,
         "--root": moved,
-    }  # fmt: skip
+    }
     with serving(tmp_path / "city.idx", [str(word) for pair in options.items() for word in pair]) as served:
         health = served.get("/api/health")
         assert (health["images"], health["places"], health["index"]) == (30, 3, "city.idx")

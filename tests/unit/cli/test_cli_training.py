@@ -41,9 +41,13 @@ def city(tmp_path_factory) -> Path:
                 to = target / f"@{500000 + east:.2f}@{4500000 + north:.2f}@17@T@{Path(name).stem}@.jpg"
                 shutil.copy(folder / "plain" / split / name, to)
         make_dbstruct(
-            folder / "city", None, folder / f"{split}.mat", split=split, root=folder / "city",
+            folder / "city",
+            None,
+            folder / f"{split}.mat",
+            split=split,
+            root=folder / "city",
             nontrivial_distance_squared=100,
-        )  # fmt: skip
+        )
     make_network(folder / "nets")
     return folder
 

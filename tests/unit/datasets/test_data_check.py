@@ -20,10 +20,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     for name in ("pitts30k_train", "pitts30k_val", "pitts30k_test", "tokyo247"):
         fields = {
-            "dbImageFns": [f"000/{name}_{i}.jpg" for i in range(3)], "utmDb": np.zeros((3, 2)),
-            "qImageFns": ["00010.jpg", "00011.jpg"], "utmQ": np.zeros((2, 2)),
-            "posDistThr": 25.0, "nonTrivPosDistSqThr": 100.0,
-        }  # fmt: skip
+            "dbImageFns": [f"000/{name}_{i}.jpg" for i in range(3)],
+            "utmDb": np.zeros((3, 2)),
+            "qImageFns": ["00010.jpg", "00011.jpg"],
+            "utmQ": np.zeros((2, 2)),
+            "posDistThr": 25.0,
+            "nonTrivPosDistSqThr": 100.0,
+        }
         write_dbstruct(tmp_path / "datasets" / f"{name}.mat", fields)
         for folder, key in (("images", "dbImageFns"), ("queries", "qImageFns"), ("query", "qImageFns")):
             for file in fields[key]:  # type: ignore[union-attr]

@@ -320,10 +320,13 @@ class Maker(FeatureMaker):
 
     def of(self, work: Work) -> None:
         dataset = SimpleNamespace(
-            database_root=work.photos, database_names=work.names,
-            query_root=work.photos, query_names=work.names,
-            database_size=COUNT, query_count=COUNT,
-        )  # fmt: skip
+            database_root=work.photos,
+            database_names=work.names,
+            query_root=work.photos,
+            query_names=work.names,
+            database_size=COUNT,
+            query_count=COUNT,
+        )
         self.shared(dataset, str(work.folder / "q.bin"), str(work.folder / "db.bin"))
 
 

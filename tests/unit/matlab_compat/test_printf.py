@@ -63,10 +63,17 @@ def test_num2str_of_a_row_has_columns(value: object, want: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "want"),
-    [(np.pi, "3.1416"), (1, "1"), (Array([1, 2, 3]), "   1   2   3"), (Array([1.5, 2]), "   1.5000   2.0000"),
-     (0.01, "0.010000"),
-     (True, "1"), ("text", "text"), (Array([np.nan, 1]), "   NaN     1")],
-)  # fmt: skip
+    [
+        (np.pi, "3.1416"),
+        (1, "1"),
+        (Array([1, 2, 3]), "   1   2   3"),
+        (Array([1.5, 2]), "   1.5000   2.0000"),
+        (0.01, "0.010000"),
+        (True, "1"),
+        ("text", "text"),
+        (Array([np.nan, 1]), "   NaN     1"),
+    ],
+)
 def test_disp_has_five_digits(value: object, want: str, capsys: pytest.CaptureFixture[str]) -> None:
     disp(value)
     assert capsys.readouterr().out == want + "\n"

@@ -91,12 +91,16 @@ def make_place(folder: Path) -> Path:
     write_dbstruct(
         place / "datasets" / "tokyo247.mat",
         {
-            "whichSet": "test", "dbImageFns": names["images"], "qImageFns": names["query"],
-            "utmDb": np.stack([spots, spots], 1), "utmQ": np.stack([spots[::16], spots[::16]], 1) + 3,
-            "posDistThr": 25.0, "nonTrivPosDistSqThr": 100.0,
+            "whichSet": "test",
+            "dbImageFns": names["images"],
+            "qImageFns": names["query"],
+            "utmDb": np.stack([spots, spots], 1),
+            "utmQ": np.stack([spots[::16], spots[::16]], 1) + 3,
+            "posDistThr": 25.0,
+            "nonTrivPosDistSqThr": 100.0,
         },
         "54N",
-    )  # fmt: skip
+    )
     random = np.random.default_rng(0)
     for kind in ("db", "q"):
         rows = random.standard_normal((144 if kind == "db" else 9, 16)).astype("<f4")
@@ -104,9 +108,16 @@ def make_place(folder: Path) -> Path:
         rows.tofile(place / "output" / f"{NETWORK}_tokyo247_{kind}.bin")
     os.environ["DEEPIBL_LOCALPATHS"] = str(place / "localPaths.toml")
     trainGaussKernalInd(
-        dbPitts(False, "train"), dbPitts(False, "val"), netID="vd16", layerName="conv5_3",
-        backPropToLayer="conv5_1", nEpoch=2, sessionID="c8cf", useGPU=False, learningRate=0.001,
-    )  # fmt: skip
+        dbPitts(False, "train"),
+        dbPitts(False, "val"),
+        netID="vd16",
+        layerName="conv5_3",
+        backPropToLayer="conv5_1",
+        nEpoch=2,
+        sessionID="c8cf",
+        useGPU=False,
+        learningRate=0.001,
+    )
     for made in (place / "output").glob("pitts30k_*"):
         made.unlink()
     toml = (place / "localPaths.toml").read_text().replace(f"{place}/", "PLACE/")
@@ -156,9 +167,13 @@ def _octave(name: str, work: Path, originals: Path) -> str:
     call = CALLS.get(name, name)
     code = f"warning('off', 'all'); {path} cd('{work}');\n{call}"
     done = subprocess.run(
-        ["octave-cli", "--no-init-file", "--quiet", "--eval", code], capture_output=True, text=True,
-        timeout=900, check=False, env={**os.environ, "MATLABPATH": ""},
-    )  # fmt: skip
+        ["octave-cli", "--no-init-file", "--quiet", "--eval", code],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+        env={**os.environ, "MATLABPATH": ""},
+    )
     return done.stdout + "".join(
         f"{line}\n"
         for line in done.stderr.splitlines()
@@ -181,9 +196,14 @@ def _python(name: str, work: Path, originals: Path) -> str:
     }
     program = f"{name}_call.py" if name in CALLS else f"{name}.py"
     done = subprocess.run(
-        [sys.executable, str(work / program)], capture_output=True, text=True, cwd=work, timeout=900,
-        check=False, env={**os.environ, **environment},
-    )  # fmt: skip
+        [sys.executable, str(work / program)],
+        capture_output=True,
+        text=True,
+        cwd=work,
+        timeout=900,
+        check=False,
+        env={**os.environ, **environment},
+    )
     failed = done.stderr.splitlines()[-1:] if done.returncode else []
     return done.stdout + "".join(f"error: {line}\n" for line in failed)
 

@@ -200,10 +200,34 @@ class Program:
     def statement(self) -> None:
         """Adds one statement, or a few that belong together."""
         way = self.dice.choice(
-            ["number"] * 6 + ["mask"] * 2 + ["text"] * 2 + ["cell", "struct", "index", "grow", "pick", "remove", "loop", "if", "switch", "handle",
-             "sort", "unique", "copy", "concat", "while", "cellfun", "reduce", "try", "maskpick",
-             "stringcmp", "structarray", "celledit"]
-        )  # fmt: skip
+            ["number"] * 6
+            + ["mask"] * 2
+            + ["text"] * 2
+            + [
+                "cell",
+                "struct",
+                "index",
+                "grow",
+                "pick",
+                "remove",
+                "loop",
+                "if",
+                "switch",
+                "handle",
+                "sort",
+                "unique",
+                "copy",
+                "concat",
+                "while",
+                "cellfun",
+                "reduce",
+                "try",
+                "maskpick",
+                "stringcmp",
+                "structarray",
+                "celledit",
+            ]
+        )
         getattr(self, f"_{way}")()
 
     def _add(self, line: str) -> None:

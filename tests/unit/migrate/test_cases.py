@@ -18,8 +18,22 @@ from tests.unit.migrate.cases import CASES, ROOT, make_place, run_case
 
 ORIGINALS = os.environ.get("DEEPIBL_ORIGINALS", "")
 # dbMine.m is the class that s7_mine uses; l1.m to l3.m need no originals
-CALLING = ["s11_misc", "s1_train", "s2_resume", "s4_tokyo", "s5_extract", "s7_mine", "s9_low", "w1", "w2",
-           "w3", "w4", "x1", "y1", "z1"]  # fmt: skip
+CALLING = [
+    "s11_misc",
+    "s1_train",
+    "s2_resume",
+    "s4_tokyo",
+    "s5_extract",
+    "s7_mine",
+    "s9_low",
+    "w1",
+    "w2",
+    "w3",
+    "w4",
+    "x1",
+    "y1",
+    "z1",
+]
 TRAINED = {"s1_train": 12, "s2_resume": 4}  # steps: six sessions of two epochs; two epochs and two resumed
 NUMBER = re.compile(r"\d+\.\d{4}")
 OWN = Path(__file__).parent / "matlab_scripts"

@@ -417,10 +417,16 @@ def test_images_are_scaled_as_matlab_scaled_them(photos: Path) -> None:
 
 def test_a_reference_of_another_version_or_content_is_refused(tmp_path: Path) -> None:
     whole = {
-        "version": 1.0, "root": r"C:\photos\set1_", "images": ["a.jpg"], "sizes": np.array([[4.0, 5.0]]),
-        "features": np.ones((3, 1), np.float32), "resize": np.zeros((0, 0)), "layers": cell_row([]),
-        "input": np.zeros((0, 0)), "outputs": cell_row([]),
-    }  # fmt: skip
+        "version": 1.0,
+        "root": r"C:\photos\set1_",
+        "images": ["a.jpg"],
+        "sizes": np.array([[4.0, 5.0]]),
+        "features": np.ones((3, 1), np.float32),
+        "resize": np.zeros((0, 0)),
+        "layers": cell_row([]),
+        "input": np.zeros((0, 0)),
+        "outputs": cell_row([]),
+    }
     path = tmp_path / "ref.mat"
     matfile.save(path, {"reference": whole})
     found = read_reference_file(path)

@@ -23,8 +23,11 @@ def test_a_pair_by_two_networks_has_four_rows_each_against_the_other(photos):
         [("a", simplenn()), ("b", Extractor())], photos[0], against=photos[1], methods=METHODS
     )
     assert [(row.network, row.photo) for row in rows] == [
-        ("a", str(photos[0])), ("a", str(photos[1])), ("b", str(photos[0])), ("b", str(photos[1])),
-    ]  # fmt: skip
+        ("a", str(photos[0])),
+        ("a", str(photos[1])),
+        ("b", str(photos[0])),
+        ("b", str(photos[1])),
+    ]
     assert all([drawing.method for drawing in row.drawings] == list(METHODS) for row in rows)
     assert rows[0].similarity == pytest.approx(rows[1].similarity)
     for row in rows:

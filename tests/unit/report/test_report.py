@@ -84,6 +84,14 @@ def test_pictures_have_their_size_and_positions_lead_to_a_map(tmp_path):
     assert "openstreetmap" not in report_page(collect(measured))
 
 
+def test_n_beyond_the_database_are_left_out_and_one_query_is_not_called_queries():
+    page = report_page(collect(evaluation(queries=1, database=3)))
+    assert "3 database images, 1 query, 32 dimensions" in page and "1 query, unfold and search" in page
+    table = page.partition("<h2>Recall@N</h2>")[2].partition("</table>")[0]
+    assert "<td>3</td>" in table and "<td>4</td>" not in table
+    assert "Recall@1" in page and "Recall@5" not in page and "Recall@10" not in page
+
+
 def test_published_figures_stand_beside_measured_ones_and_are_marked(run):
     content = _Reader(report_page(dataclasses.replace(run, dataset="tokyo247"))).text
     assert "0.7968" in content
@@ -105,9 +113,14 @@ def test_names_are_text_wherever_they_stand(tmp_path):
     answers = [dataclasses.replace(answer, name=NASTY) for answer in run.queries[0].answers]
     first = dataclasses.replace(run.queries[0], answers=answers)
     run = dataclasses.replace(
-        run, queries=[first, *run.queries[1:]], network=NASTY, command=NASTY, groups={NASTY: run.recalls},
-        group_sizes={NASTY: 3}, layers=[NASTY],
-    )  # fmt: skip
+        run,
+        queries=[first, *run.queries[1:]],
+        network=NASTY,
+        command=NASTY,
+        groups={NASTY: run.recalls},
+        group_sizes={NASTY: 3},
+        layers=[NASTY],
+    )
     content = report_page(run)
     tags = _Reader(content).tags
     assert not [tag for tag in tags if tag[0] == "img"]

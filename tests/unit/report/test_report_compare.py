@@ -51,6 +51,28 @@ def test_the_page_has_both_runs_and_the_queries_that_changed(runs):
     assert 'id="q' in content
 
 
+def test_n_beyond_the_database_are_in_the_json_alone():
+    few, fewer = (collect(evaluation(queries=1, database=12, noise=noise)) for noise in (0.1, 0.2))
+    found = compare_runs(few, fewer)
+    assert [n for n, _, _ in found.table()] == [1, 2, 3, 4, 5, 10]
+    assert "\n010 " in str(found) and "\n015 " not in str(found)
+    assert "100" in found.as_dict()["recall"]
+    page = comparison_page(few, fewer)
+    assert "<td>10</td>" in page and "<td>15</td>" not in page
+
+
+def test_one_query_that_changed_is_not_called_queries(runs):
+    both = compare_runs(*runs)
+    kept = [runs[0].queries[both.only_second[0]], runs[0].queries[both.both[0]]]
+    one, other = (
+        dataclasses.replace(
+            run, queries=[query for query in run.queries if query.name in {q.name for q in kept}]
+        )
+        for run in runs
+    )
+    assert "Only B is right at first: 1 query<" in comparison_page(one, other)
+
+
 def test_two_runs_of_one_network_have_different_labels(runs):
     later = dataclasses.replace(runs[0], made="2030-01-01 00:00 UTC")
     assert len(set(compare_runs(runs[0], later).labels)) == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deepibl.errors import ReportError
-from deepibl.report.run import (  # fmt: skip
+from deepibl.report.run import (
     DIMENSION_NS,
     FILE,
     collect,
@@ -103,12 +103,16 @@ def test_a_file_that_is_no_report_is_refused_with_advice(tmp_path, content):
 @pytest.mark.parametrize(
     ("field", "value", "found"),
     [
-        ("ns", {"a": 1}, "ns is {'a': 1}"), ("ns", [1, True], "ns is True"), ("dataset", 3, "dataset is 3"),
-        ("recalls", [0.5], "one recall for each"), ("by_dimension", {"x": []}, "by_dimension is {'x'"),
-        ("queries", [{"name": "a"}], "queries lacks 'answers'"), ("more", 1, "unknown field 'more'"),
+        ("ns", {"a": 1}, "ns is {'a': 1}"),
+        ("ns", [1, True], "ns is True"),
+        ("dataset", 3, "dataset is 3"),
+        ("recalls", [0.5], "one recall for each"),
+        ("by_dimension", {"x": []}, "by_dimension is {'x'"),
+        ("queries", [{"name": "a"}], "queries lacks 'answers'"),
+        ("more", 1, "unknown field 'more'"),
         ("threshold", "25", "threshold is '25'"),
     ],
-)  # fmt: skip
+)
 def test_a_report_with_a_wrong_value_names_it(tmp_path, field, value, found):
     write_run(collect(evaluation(queries=3)), tmp_path / FILE)
     content = json.loads((tmp_path / FILE).read_text())

@@ -159,9 +159,14 @@ def test_lightglue_is_called_as_its_packages_document(street: Path, monkeypatch:
 def test_a_data_set_is_evaluated_with_its_answers_ordered_again(street: Path) -> None:
     east = np.arange(6) * 100.0
     dataset = PlaceDataset(
-        "street", [f"{n}.png" for n in range(6)], np.stack([east, 0 * east], axis=1), ["asked.png"],
-        [[405.0, 0.0]], database_root=street, query_root=street,
-    )  # fmt: skip
+        "street",
+        [f"{n}.png" for n in range(6)],
+        np.stack([east, 0 * east], axis=1),
+        ["asked.png"],
+        [[405.0, 0.0]],
+        database_root=street,
+        query_root=street,
+    )
     database = np.eye(6, dtype=np.float32)
     query = np.array([[1, 0.9, 0.8, 0.7, 0.6, 0.5]], np.float32)  # facade 0 is the nearest, 4 the fifth
     plain, again, fewer = (

@@ -205,10 +205,22 @@ def test_what_is_no_database_is_said_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.slow  # starts a process that serves Milvus's protocol: about 5 s
 def test_a_server_answers_as_the_embedded_form(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "milvus_lite.cmdline", "server", "--data-dir", str(tmp_path / "data"),
-         "--host", "127.0.0.1", "--port", str(_free_port())],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    ) as server:  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "milvus_lite.cmdline",
+            "server",
+            "--data-dir",
+            str(tmp_path / "data"),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(_free_port()),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as server:
         where = f"http://127.0.0.1:{server.args[-1]}/city"  # type: ignore[index]
         try:
             made = _create_when_it_listens(where, line_index(0, 30))

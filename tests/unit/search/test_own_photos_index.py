@@ -136,9 +136,7 @@ def mixed(town: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_folder_counts_what_it_leaves_out(mixed: Path) -> None:
     places = read_places(mixed / "db")
     assert len(places) == COUNT + 3
-    assert dict(places.left_out) == {
-        "HEIC (pip install 'deepibl[heif]')": 2, "NEF (save them as JPEG)": 1
-    }  # fmt: skip
+    assert dict(places.left_out) == {"HEIC (pip install 'deepibl[heif]')": 2, "NEF (save them as JPEG)": 1}
     assert places.subset([0]).left_out == places.left_out
 
 

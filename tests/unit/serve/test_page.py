@@ -87,9 +87,13 @@ def test_only_places_near_a_position_are_searched_when_asked(client):
 
 @pytest.mark.parametrize(
     ("fields", "said"),
-    [({"within": "5"}, "latitude and longitude"), ({"within": "-1"}, "within"), ({"within": "nan"}, "within"),
-     ({"within": "5", "latitude": "91", "longitude": "0"}, "latitude")],
-)  # fmt: skip
+    [
+        ({"within": "5"}, "latitude and longitude"),
+        ({"within": "-1"}, "within"),
+        ({"within": "nan"}, "within"),
+        ({"within": "5", "latitude": "91", "longitude": "0"}, "latitude"),
+    ],
+)
 def test_an_invalid_position_is_refused(client, fields, said):
     refused(send(client, picture(), **fields), 422, said)
 

@@ -21,9 +21,12 @@ def city(tmp_path_factory):
     mat = make_city(folder / "city", images=40, queries=4, progress=False)
     path = SMALL_NETWORK
     build_index(
-        load_network(path), database_places(mat, mat.parent), folder / "city.idx", network_path=path,
+        load_network(path),
+        database_places(mat, mat.parent),
+        folder / "city.idx",
+        network_path=path,
         progress=False,
-    )  # fmt: skip
+    )
     (folder / "holiday.jpg").write_text("Dear diary, this is not a photo.")
     return folder
 

@@ -41,16 +41,22 @@ def test_every_response_forbids_the_browser_to_load_from_elsewhere(client, path)
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/nothing", 404), ("GET", "/api/localize", 405), ("GET", "/docs", 404),
-        ("GET", "/static/../app.py", 404), ("GET", "/static/%2e%2e/app.py", 404),
-        ("GET", "/api/places/abc/thumbnail", 422), ("GET", "/api/places/30/thumbnail", 404),
-        ("GET", "/api/places/-1/thumbnail", 404), ("GET", "/api/places/0/thumbnail?side=9999", 422),
+        ("GET", "/nothing", 404),
+        ("GET", "/api/localize", 405),
+        ("GET", "/docs", 404),
+        ("GET", "/static/../app.py", 404),
+        ("GET", "/static/%2e%2e/app.py", 404),
+        ("GET", "/api/places/abc/thumbnail", 422),
+        ("GET", "/api/places/30/thumbnail", 404),
+        ("GET", "/api/places/-1/thumbnail", 404),
+        ("GET", "/api/places/0/thumbnail?side=9999", 422),
         ("GET", "/api/places/..%2f..%2fetc%2fpasswd/thumbnail", 404),
-        ("GET", "/api/map?rows=1&extent=all", 422), ("GET", "/api/map", 422),
+        ("GET", "/api/map?rows=1&extent=all", 422),
+        ("GET", "/api/map", 422),
         ("GET", "/api/map?rows=77", 404),
         ("GET", "/api/map?rows=1&latitude=91&longitude=0", 422),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_there_is_refused_in_the_same_form(client, method, path, status):
     refused(client.request(method, path), status, "")
 
@@ -66,8 +72,12 @@ def test_the_map_has_a_numbered_pin_for_each_row(client):
 def test_the_api_describes_itself(client):
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/api/localize", "/api/heatmap", "/api/places/{row}/thumbnail", "/api/map", "/api/health",
-    }  # fmt: skip
+        "/api/localize",
+        "/api/heatmap",
+        "/api/places/{row}/thumbnail",
+        "/api/map",
+        "/api/health",
+    }
     form = document["paths"]["/api/localize"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert form["schema"]["required"] == ["photo"]
     assert form["schema"]["properties"]["top"]["maximum"] == 50

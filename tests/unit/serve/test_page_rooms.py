@@ -121,9 +121,19 @@ def outside(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["../secret.jpg", "sub/../../secret.jpg", "../root-secret.jpg", "link.jpg", "folder/secret.jpg",
-     "ABSOLUTE", "pipe.jpg", "sub", "gone.jpg", ""],
-)  # fmt: skip
+    [
+        "../secret.jpg",
+        "sub/../../secret.jpg",
+        "../root-secret.jpg",
+        "link.jpg",
+        "folder/secret.jpg",
+        "ABSOLUTE",
+        "pipe.jpg",
+        "sub",
+        "gone.jpg",
+        "",
+    ],
+)
 def test_names_that_lead_out_of_the_root_are_not_opened(outside, name):
     name = name.replace("ABSOLUTE", str(outside.parent / "secret.jpg"))
     with pytest.raises(Refused) as found:
@@ -163,9 +173,16 @@ def test_a_map_near_by_shows_every_image_there_is_near_by(outside):
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("127.3.2.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
-     ("192.168.1.5", False), ("example.org", False)],
-)  # fmt: skip
+    [
+        ("127.0.0.1", True),
+        ("127.3.2.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("192.168.1.5", False),
+        ("example.org", False),
+    ],
+)
 def test_an_address_that_others_reach_needs_their_name_for_it(host, loopback):
     assert is_loopback(host) == loopback
     if loopback:

@@ -30,8 +30,11 @@ def test_tiles_are_below_the_map_with_their_credit_and_their_server_in_the_polic
         assert policy.count("http") == 1
         assert drawn.headers["referrer-policy"] == "strict-origin-when-cross-origin"
         assert client.get("/api/health").json()["attribution"] == "© somebody"
-    images = re.findall(r'<image href="https://tiles.example:8443/(\d+)/(\d+)/(\d+).png" x="(.*?)" y="(.*?)" '
-                        r'width="(.*?)" height="(.*?)"', drawn.text)  # fmt: skip
+    images = re.findall(
+        r'<image href="https://tiles.example:8443/(\d+)/(\d+)/(\d+).png" x="(.*?)" y="(.*?)" '
+        r'width="(.*?)" height="(.*?)"',
+        drawn.text,
+    )
     assert 4 <= len(images) <= 24
     x, y, width, height = np.array(images, float)[:, 3:].T
     assert (width > 350).all() and (width < 750).all()
@@ -67,9 +70,17 @@ def test_maps_of_continents_have_no_tiles():
 
 @pytest.mark.parametrize(
     "url",
-    ["https://a/{z}/{x}.png", "ftp://a/{z}/{x}/{y}", "/{z}/{x}/{y}", "https://a b/{z}/{x}/{y}",
-     "https://a;script-src *;/{z}/{x}/{y}", "https://{z}/{x}/{y}", "https://a/{z}/{x}/{y}\n", 'https://a/{z}/{x}/{y}"'],
-)  # fmt: skip
+    [
+        "https://a/{z}/{x}.png",
+        "ftp://a/{z}/{x}/{y}",
+        "/{z}/{x}/{y}",
+        "https://a b/{z}/{x}/{y}",
+        "https://a;script-src *;/{z}/{x}/{y}",
+        "https://{z}/{x}/{y}",
+        "https://a/{z}/{x}/{y}\n",
+        'https://a/{z}/{x}/{y}"',
+    ],
+)
 def test_what_is_no_address_of_tiles_is_refused(url):
     with pytest.raises(ArgumentError, match="--tiles"):
         Tiles(url)

@@ -49,9 +49,13 @@ def picture(folder: Path, name: str) -> np.ndarray:
 
 
 def view_from(
-    city: City, place: np.ndarray, heading: float, time: str = "day", date: int = 0,
+    city: City,
+    place: np.ndarray,
+    heading: float,
+    time: str = "day",
+    date: int = 0,
     size: tuple[int, int] = (160, 120),
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     view = View((place[0], place[1]), heading, size=size)
     return take(city, Shot("", view, time, date, ("view", time, date)))
 

@@ -31,8 +31,16 @@ def place(tmp_path):
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_network_by_name_trains_as_the_original_trainer(place, tmp_path):
-    run = train(*place.sets, "tiny", "gauss-ind", layer="conv2", pooling="max", paths=place.paths,
-                listeners=[], **ONE_EPOCH)  # fmt: skip
+    run = train(
+        *place.sets,
+        "tiny",
+        "gauss-ind",
+        layer="conv2",
+        pooling="max",
+        paths=place.paths,
+        listeners=[],
+        **ONE_EPOCH,
+    )
     other = Workplace(tmp_path / "door")
     other.train(sessionID="run", nEpoch=1)
     for mine, theirs in zip(place.weights("run"), other.weights("run"), strict=True):
@@ -77,9 +85,13 @@ def test_the_table_has_each_name_once_and_converts_both_ways():
     for names in ([each.name for each in TABLE.values()], [each.matlab for each in TABLE.values()]):
         assert len({name.lower() for name in names}) == len(TABLE)
     options = TrainingOptions(
-        frozen_layers=["a", "b"], jitter_scales=[0.5, 1], recall_sample_size=np.inf, step_gb=0.5,
-        first_trained_layer="conv2", output_prefix=Path("x"),
-    )  # fmt: skip
+        frozen_layers=["a", "b"],
+        jitter_scales=[0.5, 1],
+        recall_sample_size=np.inf,
+        step_gb=0.5,
+        first_trained_layer="conv2",
+        output_prefix=Path("x"),
+    )
     assert TrainingOptions.from_matlab(options.to_matlab(), options.ours()) == options
     assert options.output_prefix == "x" and options.frozen_layers == ("a", "b")
     with pytest.raises(MatFileError, match="nEpoch"):

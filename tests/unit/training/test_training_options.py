@@ -41,10 +41,21 @@ def test_an_unknown_option_names_the_closest_one(place):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("batchSize", 0), ("nEpoch", 1.5), ("learningRate", -1), ("recallNs", [5, 1]), ("recallNs", []),
-     ("lrDownFactor", 0), ("nTestRankSample", np.inf), ("backPropToLayer", "conv9"), ("backPropToLayer", 99),
-     ("fixLayers", ["conv9"]), ("sessionID", "a/b"), ("batchSize", [1, 2])],
-)  # fmt: skip
+    [
+        ("batchSize", 0),
+        ("nEpoch", 1.5),
+        ("learningRate", -1),
+        ("recallNs", [5, 1]),
+        ("recallNs", []),
+        ("lrDownFactor", 0),
+        ("nTestRankSample", np.inf),
+        ("backPropToLayer", "conv9"),
+        ("backPropToLayer", 99),
+        ("fixLayers", ["conv9"]),
+        ("sessionID", "a/b"),
+        ("batchSize", [1, 2]),
+    ],
+)
 def test_values_that_cannot_be_meant_are_refused(place, option, value):
     with pytest.raises(Exception, match=r"\w") as caught:
         place.train(**{"sessionID": "run", option: value})

@@ -153,8 +153,16 @@ def test_on_a_gpu_a_stopped_training_goes_on_as_if_it_had_not(tmp_path, speed):
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("trainer", ["trainGaussKernalInd", "trainGaussKernalJoint", "trainExpKernalInd",
-                                     "trainExpKernalJoint", "trainWeakly"])  # fmt: skip
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        "trainGaussKernalInd",
+        "trainGaussKernalJoint",
+        "trainExpKernalInd",
+        "trainExpKernalJoint",
+        "trainWeakly",
+    ],
+)
 def test_all_trainers_go_on_from_an_epoch(tmp_path, trainer):
     # difference: resume-works-in-all-trainers
     place = Workplace(tmp_path)
