@@ -18,6 +18,7 @@ from deepibl.images import LONG_SIDE
 from deepibl.networks.io import load_network
 from deepibl.networks.libraries import is_torch_id
 from deepibl.networks.weights import find_network
+from deepibl.runtime.text_files import number_of
 from deepibl.search.exact import BLOCK
 from deepibl.search.index import PlaceIndex
 from matlab_compat.errors import ArgumentError
@@ -107,4 +108,5 @@ def write_pairs(
     lines = [f"{query} {match}\n" for query, *matches in named for match in matches]
     with atomic_output(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
-    return f"{path}: {len(lines)} pairs of {len(named)} images, names relative to {top}"
+    found = f"{number_of(len(lines), 'pair')} of {number_of(len(named), 'image')}"
+    return f"{path}: {found}, names relative to {top}"

@@ -8,6 +8,7 @@ import typer
 
 from deepibl.cli import options as opt
 from deepibl.cli.options import argument, option
+from deepibl.runtime.text_files import number_of
 from matlab_compat.errors import ArgumentError
 
 
@@ -126,9 +127,10 @@ def make(
         skip_unknown=skip_unknown, positive_distance=threshold,
         nontrivial_distance_squared=training_threshold**2,
     )  # fmt: skip
+    count = f"{number_of(dataset.database_size, 'database image')}, {number_of(dataset.query_count, 'query')}"
     typer.echo(
-        f"{output}: {dataset.database_size} database images, {dataset.query_count} queries, UTM zone "
-        f"{dataset.frame or 'unknown'}; names are relative to {dataset.database_root}"
+        f"{output}: {count}, UTM zone {dataset.frame or 'unknown'}; names are relative to "
+        f"{dataset.database_root}"
     )
 
 
@@ -143,7 +145,7 @@ def features(
 
     names = opt.read_lines(list_file) if list_file else None
     count, size = convert_features(source, target, names=names, dim=dim)
-    typer.echo(f"{target}: {count} descriptors of {size} dimensions")
+    typer.echo(f"{target}: {number_of(count, 'descriptor')} of {size} dimensions")
 
 
 def toy(

@@ -8,6 +8,7 @@ import typer
 
 from deepibl.cli import options as opt, seeing
 from deepibl.cli.options import argument, option
+from deepibl.runtime.text_files import number_of
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 
 
@@ -88,7 +89,7 @@ def extract(
     names = opt.names_given(photos, list_file, root)
     loaded, settings = opt.open_network(net, how, on_error="skip", **opt.image_reading(resize))
     report = extract_to_file(loaded, root, names, output, settings=settings)
-    typer.echo(f"{len(report.kept)} descriptors of {report.dim} dimensions in {output}")
+    typer.echo(f"{number_of(len(report.kept), 'descriptor')} of {report.dim} dimensions in {output}")
     if report.failures:
         listed = side_files(output)[1]
         if team().leads:
@@ -116,7 +117,7 @@ def calibrate(
     scales = measure(load_network(opt.find_net(net)), names, root=root, **reading)
     scales.save(output)
     typer.echo(
-        f"{output}: {len(scales.ranges)} convolutions, measured on {scales.images} images; "
+        f"{output}: {len(scales.ranges)} convolutions, measured on {number_of(scales.images, 'image')}; "
         f"use it with --precision int8 --scales {output}"
     )
 

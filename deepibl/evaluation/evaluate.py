@@ -27,6 +27,7 @@ from deepibl.images import AS_STORED
 from deepibl.runtime.processes import team
 from deepibl.runtime.progress import apart, counting
 from deepibl.runtime.provenance import Provenance, file_content
+from deepibl.runtime.text_files import number_of
 from deepibl.search.backends import open_index_file
 from deepibl.search.geometry import Reranker
 from matlab_compat.files import StrPath, file_name
@@ -280,6 +281,7 @@ def recall_table(evaluation: Evaluation, most: int = 100) -> str:
 def _head(evaluation: Evaluation) -> list[str]:
     """What was measured, and how many queries no search can answer."""
     dataset = evaluation.dataset
-    images = f"{dataset.database_size} database images, {len(evaluation.result.query_ids)} queries"
+    count = number_of(len(evaluation.result.query_ids), "query")
+    images = f"{number_of(dataset.database_size, 'database image')}, {count}"
     network = f"{evaluation.dim} dimensions, network {evaluation.network_id[:12]}"
     return [f"{dataset.name}: {images}, {network}", *_unfindable(evaluation)]

@@ -6,6 +6,7 @@ joined by MATLAB's fullfile, with backslashes or a leading slash.
 """
 
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -46,6 +47,20 @@ def read_text(path: StrPath, error: type[MatlabCompatError], *, names: bool = Fa
         line = problem.object.count(b"\n", 0, problem.start) + 1
         raise error(f"{where}: line {line} is not {encoding.upper()}: save the file as UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def number_of(count: int, noun: str) -> str:
+    """A count and its noun, in the plural unless it is one.
+
+    >>> number_of(1, "query"), number_of(2, "query"), number_of(0, "image")
+    ('1 query', '2 queries', '0 images')
+    """
+    return f"{count} {noun if count == 1 else noun[:-1] + 'ies' if noun.endswith('y') else noun + 's'}"
+
+
+def storable(name: str) -> bool:
+    """Whether a file of names, one a line in UTF-8, can hold a name."""
+    return not re.search("[\n\ud800-\udfff]", name)
 
 
 def find_name(name: str, known: Callable[[str], bool]) -> str | None:

@@ -99,7 +99,7 @@ function present({ file, name, answer }) {
   const { photo: sent, places, seconds } = answer;
   const scaled = sent.described_width !== sent.width ? `, compared at ${sent.described_width} × ${sent.described_height}` : "";
   find("facts").textContent = `${name}, ${sent.width} × ${sent.height} pixels${scaled}`;
-  say(`${places.length} places, found in ${seconds.toFixed(2)} s.`);
+  say(`${places.length} ${places.length === 1 ? "place" : "places"}, found in ${seconds.toFixed(2)} s.`);
   if (places.length === 0) return;
   showPlaces(places, file, limits.heatmaps, asking.signal);
   find("found").hidden = false;
