@@ -11,6 +11,7 @@ import typer
 from deepibl.cli import options as opt
 from deepibl.cli.options import argument, option
 from deepibl.errors import IndexFileError
+from deepibl.runtime.text_files import number_of
 from matlab_compat.errors import ArgumentError
 
 _SHOWN = 10
@@ -33,7 +34,7 @@ def index(
     backend: Annotated[str, option("exact, ivfpq, hnsw or milvus (deepibl help scale).")] = "exact",
     half: Annotated[bool, option("Keep descriptors in float16.", "--half")] = False,
     threshold: opt.Threshold = 25.0,
-    confidence_from: Annotated[Path | None, option("Queries with positions to fit it on.")] = None,
+    confidence_from: Annotated[Path | None, option("Queries with positions to fit confidences on.")] = None,
     add: Annotated[bool, option("Add images to the index that is there.", "--add")] = False,
     as_json: opt.Json = False,
     resize: opt.Resize = None,
@@ -52,6 +53,10 @@ def index(
         raise ArgumentError(
             "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
         )
+    if root is not None and os.path.isdir(given[0]):
+        raise ArgumentError("--root is of the names in a CSV or dbStruct; a folder's are below the folder")
+    if how["weights"] == "random":
+        raise ArgumentError("random weights differ each time: keep them (deepibl convert), index with those")
     if add and (backend != "exact" or half or resize or threshold != THRESHOLD):
         raise ArgumentError(
             "--add keeps the index's backend, precision, scale and threshold: leave these options out"
@@ -73,7 +78,7 @@ def index(
     unknown = [name for name in places.unknown if name not in failed]
     said |= {"left_out": dict(places.left_out), "without_position": len(unknown)}
     said |= {"positions_left_out": lost, "confidence": str(made.calibration)}
-    line = f"{output}: {len(made)} images, {made.dim} dimensions, network {made.network_id[:12]}"
+    line = f"{output}: {number_of(len(made), 'image')}, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
     line += f"\n{made.calibration}"
     if not made.calibration.weights and known is None:
@@ -204,7 +209,7 @@ def index_edit(
     names = opt.read_lines(delete) if delete is not None else []
     edited = edit_index(where, output, delete=names, merge=merge or [], backend=backend)
     said = {"index": str(output or where), "images": len(edited), "backend": edited.backend}
-    line = f"{said['index']}: {len(edited)} images, backend {edited.backend}"
+    line = f"{said['index']}: {number_of(len(edited), 'image')}, backend {edited.backend}"
     opt.print_result(said, line, as_json)
 
 
@@ -267,7 +272,7 @@ def serve(
             )
 
         def ready() -> None:
-            typer.echo(f"{len(places)} images, {finder.engine}", err=True)
+            typer.echo(f"{number_of(len(places), 'image')}, {finder.engine}", err=True)
             typer.echo(f"page: {server.address_of(listener, allow_host or [])}  (Ctrl+C ends it)")
 
         server.serve(made, listener, verbose=verbose, ready=ready)
