@@ -89,7 +89,7 @@ def test_the_command_line_makes_a_dbstruct(layout: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as stop:
         main(["data", "make", str(layout), "-o", str(output), "--threshold", "40"])
     assert not stop.value.code
-    assert "3 database images, 1 queries, UTM zone 54N" in capsys.readouterr().out
+    assert "3 database images, 1 query, UTM zone 54N" in capsys.readouterr().out
     assert load_dbstruct(output).positive_distance == 40
     with pytest.raises(SystemExit) as stop:
         main(["data", "make", str(layout), "-o", str(layout / "mine.txt")])

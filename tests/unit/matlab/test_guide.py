@@ -72,7 +72,7 @@ def test_the_readme_script_and_the_two_protocols_run(
         sizes[protocol] = Path("q.bin").read_bytes()
         words = shlex.split(code(command))
         status, out, _ = run("evaluate", "model.mat", "--dataset", "tokyo247", *words)
-        assert status == 0 and "tokyo247: 3 database images, 1 queries" in out
+        assert status == 0 and "tokyo247: 3 database images, 1 query" in out
     assert sizes["deepibl"] != sizes["netvlad"]
 
 
