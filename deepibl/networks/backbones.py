@@ -149,7 +149,10 @@ def from_torch(
     size = (size, size) if isinstance(size, int) else size
     size = own_size(model) if size is None and layer is None else size
     preprocessing = Preprocessing(tuple(mean), tuple(std), size and tuple(size), scale, bgr)  # type: ignore
-    return TorchExtractor(model if layer is None else FeatureMaps(model, layer), head, preprocessing, recipe)
+    if layer is not None:
+        model = FeatureMaps(model, layer)
+        recipe["size"] = model.size  # a library's model is built again for images of any size
+    return TorchExtractor(model, head, preprocessing, recipe)
 
 
 def with_netvlad(
@@ -245,6 +248,8 @@ def _build(recipe: dict[str, Any], state: Mapping[str, Tensor]) -> TorchExtracto
         layer=recipe["layer"], head="mean" if head == "netvlad" else head, name=made_by, args=args,
     )  # fmt: skip
     net.preprocessing = _preprocessing(recipe)
+    if isinstance(net.backbone, FeatureMaps) and recipe.get("size"):
+        net.recipe["size"] = net.backbone.size = tuple(map(int, recipe["size"]))  # type: ignore[assignment]
     if head == "netvlad":
         dim, clusters = state["head.1.assign"].shape
         net.head = netvlad_head(NetVLAD(clusters, dim, v2="head.1.bias" in state))

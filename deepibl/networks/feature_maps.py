@@ -121,8 +121,8 @@ class FeatureMaps(nn.Module):
         return found.permute(0, 3, 1, 2) if kind == "last" else found
 
     def extra_repr(self) -> str:
-        """Layer and layout, for print(net)."""
-        return f"layer={self.layer!r}, {self.layout}"
+        """Layer, layout and the size of images, for print(net); part of a network's identity."""
+        return f"layer={self.layer!r}, {self.layout}" + (f", size={self.size}" if self.size else "")
 
 
 def halves(model: nn.Module, layer: str | None, split: str) -> tuple[FeatureMaps, FeatureMaps]:

@@ -119,6 +119,19 @@ def test_images_are_scaled_to_the_only_size_that_a_transformer_takes() -> None:
     assert from_torch(theirs).preprocessing.size == (64, 64) and run(from_torch(theirs)).shape == (2, 1000)
 
 
+@pytest.mark.parametrize("size", [None, (64, 96)])
+def test_a_transformer_of_one_size_comes_back_as_one(size: tuple[int, int] | None, tmp_path: Path) -> None:
+    model = timm.create_model("vit_tiny_patch16_224", **ARGS)  # load_network builds it for images of any size
+    net = from_torch(model, size=size, layer="blocks.0", args=ARGS)
+    for _ in range(2):
+        save_network(net, tmp_path / "mine.safetensors")
+        again = load_network(tmp_path / "mine.safetensors")
+        assert network_id(again) == network_id(net)
+        assert_close(run(again), run(net), "net")
+        net = again
+    assert network_id(from_torch(vit(), size=size, layer="blocks.0")) != network_id(net)
+
+
 def test_a_network_is_saved_as_training_left_it(tmp_path: Path) -> None:
     """In bfloat16, compiled, or in DistributedDataParallel's wrapper (DataParallel's here)."""
     file = tmp_path / "mine.safetensors"
