@@ -130,8 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if runs_here:
                 app(args=given)
         except (MatlabCompatError, OSError) as problem:
-            named = isinstance(problem, OSError) and problem.filename is not None
-            said = f"{os.fspath(problem.filename)}: {problem.strerror}" if named else problem
+            said = str(problem)
+            if isinstance(problem, OSError) and problem.filename is not None:
+                said = f"{os.fspath(problem.filename)}: {problem.strerror}"
             typer.echo(f"deepibl: {said}", err=True)
             raise SystemExit(1) from problem
 

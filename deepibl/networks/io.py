@@ -340,7 +340,7 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
     """
     path = Path(path)
     while type(net).__name__ in ("OptimizedModule", "DistributedDataParallel", "DataParallel"):
-        net = next(net.children())  # type: ignore[union-attr]
+        net = next(net.children())  # type: ignore[union-attr, assignment]
     if path.suffix == ".safetensors" and isinstance(net, TorchExtractor):
         state = {name: x.detach().cpu().contiguous() for name, x in net.state_dict().items()}
         tensors = {n: (x.float() if x.dtype == torch.bfloat16 else x).numpy() for n, x in state.items()}
