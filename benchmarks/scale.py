@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         queries = read_features(given.queries, dim=rows.shape[1])
     with tempfile.TemporaryDirectory() as name:
         for count in sorted({min(size, len(rows)) for size in given.images}):
-            some, codes = rows[:count], [size for size in CODES if not rows.shape[1] % size]
+            some, codes = rows[:count], [size for size in given.codes if not rows.shape[1] % size]
             right = None if given.right is None else np.load(given.right)
             found = rates(
                 Path(name), some, queries, codes, min(count, given.milvus), time.perf_counter, right

@@ -110,8 +110,8 @@ class NetVLAD(nn.Module):
         """A layer with these weights: assign and offset (D, K), bias (K,) for v2. Their class is kept."""
         dim, num_clusters = assign.shape
         layer = cls(num_clusters, dim, v2=bias is not None)
-        layer.assign = nn.Parameter(assign.clone())
-        layer.offset = nn.Parameter(offset.clone())
+        layer.assign = nn.Parameter(assign.clone(memory_format=torch.contiguous_format))
+        layer.offset = nn.Parameter(offset.clone(memory_format=torch.contiguous_format))
         if bias is not None:
             layer.bias = nn.Parameter(bias.reshape(-1).clone())
         return layer

@@ -4,6 +4,7 @@
 parsing they would report a bug as damage to the user's file.
 """
 
+import errno
 import io
 import os
 import struct
@@ -26,6 +27,8 @@ def atomic_output(path: StrPath) -> Iterator[Path]:
     At `path` is always the old file or the whole new one, even if the process is killed.
     """
     target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder, not a file to write", os.fspath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
     os.close(handle)

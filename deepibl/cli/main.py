@@ -6,6 +6,7 @@ read (they are listed), 4 checked, and it is not as it should be (verify, data c
 convert --check).
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -31,6 +32,10 @@ def _without_types_of_flags(params: list[Any]) -> list[Any]:
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_types_of_flags(super().get_params(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        opt.check_together(ctx)
+        return super().invoke(ctx)
 
 
 class _Group(TyperGroup):
@@ -63,7 +68,7 @@ def _about(
 
 
 def demo(
-    folder: Annotated[Path | None, option("Where all is left (default: deepibl-demo, or toycity).")] = None,
+    folder: Annotated[Path | None, option("Folder to write to (default: deepibl-demo, or toycity).")] = None,
     city: Annotated[bool, option("A generated city instead of real photos.", "--city")] = False,
     train: Annotated[bool, option("Train a small network in such a city.", "--train")] = False,
     images: Annotated[int, option("With --city: database images.", min=40, max=20000)] = 200,
@@ -132,7 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if runs_here:
                 app(args=given)
         except (MatlabCompatError, OSError) as problem:
-            typer.echo(f"deepibl: {problem}", err=True)
+            said = str(problem)
+            if isinstance(problem, OSError) and problem.filename is not None:
+                said = f"{os.fspath(problem.filename)}: {problem.strerror}"
+            typer.echo(f"deepibl: {said}", err=True)
             raise SystemExit(1) from problem
 
 

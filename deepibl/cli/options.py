@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from deepibl.errors import DatasetError, how_many
+from deepibl.errors import ConfigurationError, DatasetError, how_many
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
@@ -73,7 +73,7 @@ IndexFile = Annotated[str, option("An index made by `deepibl index`.", "--index"
 IndexNet = Annotated[str | None, option("The network, if it is not where it was.")]
 IndexRoot = Annotated[Path | None, option("Folder of the index's photos, if they were moved.")]
 Rerank = Annotated[int, option("Order the first N answers by points that both photos show.", min=0)]
-MatcherName = Annotated[str, option("Finds them: 'sift', 'lightglue', or your MODULE:NAME.", "--matcher")]
+MatcherName = Annotated[str, option("For --rerank: 'sift', 'lightglue', or your MODULE:NAME.", "--matcher")]
 Json = Annotated[bool, option("Print JSON for programs.", "--json")]
 _WEIGHTS = "Of torchvision:NAME or timm:NAME: pretrained, random, or a file of a state dict."
 Weights = Annotated[str, option(_WEIGHTS, "--weights", "--net-weights", metavar="FILE")]
@@ -106,10 +106,30 @@ def computes(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+_GOES_WITH = {  # options that do nothing without another one
+    "matcher": "rerank", "near": "within", "within": "near", "pairs_root": "pairs", "attribution": "tiles",
+    "images": "city",
+}  # fmt: skip
+_ARE_OF = {"dataset": ("threshold", "training_threshold", "skip_unknown"), "index_file": ("features",)}
+
+
+def check_together(context: Any) -> None:
+    """Raises ArgumentError where options were given that do nothing beside or without others."""
+    names = {param.name: max(param.opts, key=len) for param in context.command.params}
+    given = {name for name in names if context.get_parameter_source(name).name == "COMMANDLINE"}
+    for name, other in _GOES_WITH.items():
+        if name in given and other in names and other not in given:
+            raise ArgumentError(f"{names[name]} goes with {names[other]}, which is not given")
+    for name, others in _ARE_OF.items():
+        for other in given.intersection(others if name in given else ()):
+            raise ArgumentError(f"{names[other]} does nothing with {names[name]}: leave it out")
+
+
 def split_net(given: Sequence[str] | None, net: str | None = None) -> tuple[str, list[str]]:
     """The network and the photos of arguments [NET] PHOTOS…: the default network where photos come first.
 
-    net: the network of an option; then all arguments are photos.
+    net: the network of an option; then all arguments are photos. Raises ArgumentError for a first one that is
+    neither.
     """
     from deepibl.images.kinds import IMAGE_SUFFIXES
     from deepibl.networks.weights import DEFAULT_NETWORK
@@ -118,6 +138,10 @@ def split_net(given: Sequence[str] | None, net: str | None = None) -> tuple[str,
     if net is None and photos:
         first = photos[0]
         if not (first == "-" or Path(first).is_dir() or first.lower().endswith((*IMAGE_SUFFIXES, ".csv"))):
+            try:
+                find_net(first)
+            except ConfigurationError as problem:
+                raise ArgumentError(f"no photo or folder {first!r}; as a network: {problem}") from None
             return first, photos[1:]
     return net or DEFAULT_NETWORK, photos
 
@@ -206,7 +230,7 @@ def names_given(images: list[str] | None, list_file: Path | None, root: str = ""
     names = []
     for given in images or []:
         if given == "-":
-            names += [line for line in map(str.strip, sys.stdin) if line]
+            names += [line for line in (each.strip().removeprefix("\ufeff") for each in sys.stdin) if line]
         elif os.path.isdir(folder := os.path.join(root, given)):
             below, ignored = photos_below(Path(folder))
             names += [os.path.join(given, name) for name in below]

@@ -37,7 +37,7 @@ def index(
     threshold: Annotated[
         float | None, option("Metres within which a match is right.", min=0, show_default="25.0")
     ] = None,
-    confidence_from: Annotated[Path | None, option("Queries with positions to fit it on.")] = None,
+    confidence_from: Annotated[Path | None, option("Queries with positions to fit confidences on.")] = None,
     add: Annotated[bool, option("Add images to the index that is there.", "--add")] = False,
     as_json: opt.Json = False,
     resize: opt.Resize = None,
@@ -57,6 +57,10 @@ def index(
         raise ArgumentError(
             "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
         )
+    if root is not None and os.path.isdir(given[0]):
+        raise ArgumentError("--root is of the names in a CSV or dbStruct; a folder's are below the folder")
+    if how["weights"] == "random":
+        raise ArgumentError("random weights differ each time: keep them (deepibl convert), index with those")
     fixed = {"--backend": backend, "--half": half or None, "--threshold": threshold, "--resize": resize}
     if add and (refused := [name for name, value in fixed.items() if value is not None]):
         at = open_index(output)

@@ -210,6 +210,8 @@ def evaluation_dataset(
         raise ArgumentError("--protocol goes with --dataset tokyo247")
     if dataset or db is None or queries is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
+    if root is not None and Path(db).is_dir() and Path(queries).is_dir():
+        raise ArgumentError("--root is of the names in CSVs and dbStructs; a folder's are below the folder")
     if _is_mat(db) and Path(db) == Path(queries):
         listed = load_dbstruct(db, root=root)
         if isinstance(listed, ListedPositives):  # its matches are no matter of positions

@@ -21,7 +21,9 @@ from deepibl.runtime.text_files import find_file, read_text
 from matlab_compat.files import StrPath
 
 COLUMNS = {  # titles in small letters, without spaces, underscores and units
-    "name": ("name", "sourcefile", "file", "filename", "image", "path", "photo"),
+    "name": (
+        "name", "sourcefile", "file", "filename", "filepath", "image", "imagename", "path", "photo",
+    ),
     "lat": ("lat", "latitude", "gpslatitude", "gpslat"),
     "lon": ("lon", "lng", "long", "longitude", "gpslongitude", "gpslon", "gpslong"),
     "lat_letter": ("gpslatituderef", "latituderef", "latref"),
@@ -29,7 +31,7 @@ COLUMNS = {  # titles in small letters, without spaces, underscores and units
     "utm_e": ("utme", "utmeast", "east", "easting"),
     "utm_n": ("utmn", "utmnorth", "north", "northing"),
     "zone": ("zone", "utmzone"),
-}
+}  # fmt: skip
 _DEGREES = {"lat": "latitude", "lon": "longitude"}
 _METRES = ("utm_e", "utm_n")
 _END = "\x02"  # a line after the last one: swallowed by a quote that is not closed
@@ -73,7 +75,8 @@ def read_csv(path: Path, root: StrPath) -> tuple[list[str], list[Fix | None]]:
         more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         shown = "\n".join(problems[:_SHOWN])
         hint = "where the position is unknown, leave both cells empty"
-        raise DatasetError(f"{path}: {len(problems)} rows are invalid ({hint}):\n{shown}{more}")
+        count = "1 row is" if len(problems) == 1 else f"{len(problems)} rows are"
+        raise DatasetError(f"{path}: {count} invalid ({hint}):\n{shown}{more}")
     return list(fixes), list(fixes.values())
 
 

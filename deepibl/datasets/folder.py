@@ -24,9 +24,10 @@ from deepibl.datasets.csv_file import Fix, read_csv
 from deepibl.datasets.exif import photo_position
 from deepibl.datasets.geo import DEGREES, in_one_frame, plain_zone, to_degrees
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
-from deepibl.errors import DatasetError
+from deepibl.errors import DatasetError, how_many
 from deepibl.images.kinds import IMAGE_SUFFIXES, left_out, unused
 from deepibl.runtime.progress import counted
+from deepibl.runtime.text_files import storable
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
@@ -80,12 +81,19 @@ def read_places(source: StrPath, *, root: StrPath | None = None, zone: str | Non
     path = Path(os.path.expanduser(source))
     folder, problems, ignored = path, list[str](), Counter[str]()
     if path.is_dir():
-        names, ignored = photos_below(path)
+        found, ignored = photos_below(path)
+        names = list(filter(storable, found))
+        if len(names) < len(found):
+            ignored["with a line break, or bytes that are not UTF-8, in the name"] = len(found) - len(names)
+            require_photos(path, names, ignored)
         fixes, problems = _fixes(path, names)
     elif path.is_file():
+        if left_out(path.name) != "":
+            raise DatasetError(f"{path} is one photo: give its folder, or a CSV that lists it")
         folder = Path(os.path.expanduser(root)) if root is not None else path.parent
         names, fixes = read_csv(path, folder)
-        require_photos(path, names, ignored)
+        if not names:
+            raise DatasetError(f"{path} lists no photos: it has no row below the names of its columns")
     else:
         raise DatasetError(f"there is no folder of photos and no CSV file {path}")
     positions, frame = _positions(names, fixes, plain_zone(zone) if zone else None)
@@ -116,11 +124,13 @@ def dataset_from_places(
             raise DatasetError(
                 f"{len(unknown)} of {len(places)} {kind} photos have no position in EXIF, name or CSV row: "
                 f"{', '.join(unknown[:_SHOWN])}{more}. Add them to a CSV, or leave them out (--skip-unknown)"
+                + "".join(f"\n  {problem}" for problem in places.problems[:_SHOWN])
             )
         if left := unused(len(places), places.left_out):
             _log.warning("%s: %s", places.root, left)
         if unknown:
-            _log.warning("%d of %d %s photos have no position", len(unknown), len(places), kind)
+            lines = [f"{len(unknown)} of {len(places)} {kind} photos have no position", *places.problems]
+            _log.warning("\n  ".join(lines))
     as_stored = database.as_stored
     database, queries = database.known(), queries.known()
     parts = [(places.positions, places.frame) for places in (database, queries)]
@@ -196,8 +206,8 @@ def _positions(names: list[str], fixes: list[Fix | None], zone: str | None) -> t
     unsaid = [name for name, frame, fix in zip(names, frames, fixes, strict=True) if fix and frame is None]
     if unsaid:
         raise DatasetError(
-            f"{len(unsaid)} photos have UTM positions without a zone, others have degrees or a zone: they "
-            f"cannot be compared. Give the zone of each; {unsaid[0]} has none"
+            f"UTM positions without a zone in {how_many(len(unsaid), 'photo')}, others in degrees or with a "
+            f"zone: they cannot be compared. Give the zone of each; {unsaid[0]} has none"
         )
     for frame in filter(None, used):
         rows = np.array([each == frame for each in frames])

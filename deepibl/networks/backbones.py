@@ -26,7 +26,7 @@ from torch.utils.hooks import RemovableHandle
 
 from deepibl.layers import GeM, NetVLAD, PixelL2, TotalAvgPool, TotalMaxPool, WholeL2Normalize
 from deepibl.networks.clusters import cluster, local_descriptors, vlad_alpha
-from deepibl.networks.feature_maps import FeatureMaps, scaled
+from deepibl.networks.feature_maps import FeatureMaps, own_size, scaled
 from deepibl.networks.identity import digest
 from deepibl.networks.libraries import is_torch_id, library_model, parse_name, shapes_of
 from deepibl.runtime.progress import ProgressCallback
@@ -123,7 +123,8 @@ def from_torch(
 
     Descriptors are brought to length 1; of several outputs the first is taken. Maps go through the head.
     model: its weights are shared.
-    mean, std, size, scale, bgr: how images are prepared, see `Preprocessing`; size: one number for squares.
+    mean, std, size, scale, bgr: how images are prepared, see `Preprocessing`; size: one number for squares;
+        None: as they are, or the only size that the model takes.
     layer: takes the maps of this module of the model, tokens too, see `FeatureMaps`; '' for the last maps.
     head: of maps: 'mean', 'max', 'gem' (its power is learned) or a module from maps to (N, D, …). For NetVLAD
         see `with_netvlad`.
@@ -146,8 +147,12 @@ def from_torch(
             )
         head = nn.Sequential(_POOLINGS[head](), WholeL2Normalize())
     size = (size, size) if isinstance(size, int) else size
+    size = own_size(model) if size is None and layer is None else size
     preprocessing = Preprocessing(tuple(mean), tuple(std), size and tuple(size), scale, bgr)  # type: ignore
-    return TorchExtractor(model if layer is None else FeatureMaps(model, layer), head, preprocessing, recipe)
+    if layer is not None:
+        model = FeatureMaps(model, layer)
+        recipe["size"] = model.size  # a library's model is built again for images of any size
+    return TorchExtractor(model, head, preprocessing, recipe)
 
 
 def with_netvlad(
@@ -215,8 +220,12 @@ def built_from(text: str, state: Mapping[str, Tensor], model: nn.Module | None =
     not fit.
     """
     try:
-        net = model if model is not None else _build(json.loads(text), state)
+        recipe = json.loads(text)
+        net = model if model is not None else _build(recipe, state)
         net.load_state_dict(state)
+        saved, given = _preprocessing(recipe), getattr(net, "preprocessing", None)
+        if given != saved:
+            raise ArgumentError(f"the model given prepares images by {given}, the saved one by {saved}")
     except (ArgumentError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[:2]
         raise NetworkFormatError(f"the network cannot be built: {' '.join(reason)}") from error
@@ -234,21 +243,27 @@ def _build(recipe: dict[str, Any], state: Mapping[str, Tensor]) -> TorchExtracto
     start = "backbone." + ("" if recipe["layer"] is None else "model.")
     if wrong := _unlike(recipe, {n[len(start) :]: x for n, x in state.items() if n.startswith(start)}):
         raise ArgumentError(f"{made_by} has no weights as {wrong}")
-    prepared = recipe["preprocessing"]
-    size = prepared["size"] and tuple(map(int, prepared["size"]))
     net = from_torch(
         library_model(name.library, name.model, **args),
-        **{**prepared, "mean": tuple(prepared["mean"]), "std": tuple(prepared["std"]), "size": size},
         layer=recipe["layer"],
         head="mean" if head == "netvlad" else head,
         name=made_by,
         args=args,
     )
+    net.preprocessing = _preprocessing(recipe)
+    if isinstance(net.backbone, FeatureMaps) and recipe.get("size"):
+        net.recipe["size"] = net.backbone.size = tuple(map(int, recipe["size"]))
     if head == "netvlad":
         dim, clusters = state["head.1.assign"].shape
         net.head = netvlad_head(NetVLAD(clusters, dim, v2="head.1.bias" in state))
         net.recipe["head"] = head
     return net
+
+
+def _preprocessing(recipe: Mapping[str, Any]) -> Preprocessing:
+    about = recipe["preprocessing"]
+    size = about["size"] and tuple(map(int, about["size"]))
+    return Preprocessing(**{**about, "mean": tuple(about["mean"]), "std": tuple(about["std"]), "size": size})
 
 
 _NO_CHANGE = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d)

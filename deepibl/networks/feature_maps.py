@@ -121,8 +121,8 @@ class FeatureMaps(nn.Module):
         return found.permute(0, 3, 1, 2) if kind == "last" else found
 
     def extra_repr(self) -> str:
-        """Layer and layout, for print(net)."""
-        return f"layer={self.layer!r}, {self.layout}"
+        """Layer, layout and the size of images, for print(net); part of a network's identity."""
+        return f"layer={self.layer!r}, {self.layout}" + (f", size={self.size}" if self.size else "")
 
 
 def halves(model: nn.Module, layer: str | None, split: str) -> tuple[FeatureMaps, FeatureMaps]:
@@ -159,6 +159,15 @@ def scaled(images: Tensor, size: tuple[int, ...]) -> Tensor:
     return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
+def own_size(model: nn.Module) -> tuple[int, int] | None:
+    """Height and width of the only images that a transformer of timm or torchvision takes, if known."""
+    patches = getattr(model, "patch_embed", None)
+    if getattr(patches, "strict_img_size", False) and not getattr(model, "dynamic_img_size", False):
+        return patches.img_size  # type: ignore[union-attr, return-value]
+    side = getattr(model, "image_size", None)
+    return (side, side) if isinstance(side, int) else None
+
+
 def _first(output: Any) -> Any:
     """The tensor of an output: the first one of a tuple."""
     return _first(output[0]) if isinstance(output, tuple | list) and output else output
@@ -181,13 +190,13 @@ def _run(model: nn.Module) -> tuple[list[tuple[str, tuple[int, ...] | None]], tu
 
             hooks.append(module.register_forward_hook(note))
     about = getattr(model, "pretrained_cfg", None) or {}
-    own = about.get("input_size", (3, getattr(model, "image_size", 224)))[-1]
+    own = own_size(model) or tuple(about.get("input_size", (224, 224))[-2:])
     problem: Exception | None = None
     try:
         model.eval()
         state = {name: x.to("meta") for name, x in [*model.named_parameters(), *model.named_buffers()]}
         real = next((x.device for x in model.parameters()), torch.device("cpu"))
-        for size in (SIZE, (own, own)):
+        for size in (SIZE, own):
             for device in ("meta", real):  # a few models compute with the values of their buffers
                 events.clear()
                 try:
@@ -204,7 +213,7 @@ def _run(model: nn.Module) -> tuple[list[tuple[str, tuple[int, ...] | None]], tu
             module.training = mode
     reason = str(problem).strip().splitlines()[:1]
     raise ArgumentError(
-        f"{type(model).__name__} takes no image of {SIZE[0]}x{SIZE[1]} or {own}x{own} pixels: {reason}"
+        f"{type(model).__name__} takes no image of {SIZE[0]}x{SIZE[1]} or {own[0]}x{own[1]} pixels: {reason}"
     ) from problem
 
 

@@ -339,8 +339,11 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
     Raises NetworkFormatError for another suffix, and for a network that the format cannot hold.
     """
     path = Path(path)
+    while type(net).__name__ in ("OptimizedModule", "DistributedDataParallel", "DataParallel"):
+        net = next(net.children())  # type: ignore[union-attr, assignment]
     if path.suffix == ".safetensors" and isinstance(net, TorchExtractor):
-        tensors = {name: x.detach().cpu().contiguous().numpy() for name, x in net.state_dict().items()}
+        state = {name: x.detach().cpu().contiguous() for name, x in net.state_dict().items()}
+        tensors = {n: (x.float() if x.dtype == torch.bfloat16 else x).numpy() for n, x in state.items()}
         strings = {"format": MODULE_FORMAT, "build": recipe_of(net), **provenance(net)}
         write_tensors(path, tensors, strings)
         return

@@ -174,19 +174,22 @@ def frozen(net: nn.Module) -> Iterator[None]:
         net.train(training)
 
 
-@contextmanager
-def guided_relus(net: nn.Module) -> Iterator[None]:
-    """Inside, only positive gradients pass ReLU modules. Raises ArgumentError if the network has none."""
+def relus_of(net: nn.Module) -> list[nn.Module]:
+    """The ReLU modules of a network; transformers have none."""
     kinds = nn.ReLU, nn.ReLU6, nn.LeakyReLU
-    relus = [
+    return [
         each
         for each in net.modules()
         if (each.type == "relu" if isinstance(each, Layer) else isinstance(each, kinds))  # type: ignore[comparison-overlap]
     ]
+
+
+@contextmanager
+def guided_relus(net: nn.Module) -> Iterator[None]:
+    """Inside, only positive gradients pass ReLU modules. Raises ArgumentError if the network has none."""
+    relus = relus_of(net)
     if not relus:
-        raise ArgumentError(
-            "guided gradients need ReLU layers; this network has none: use the plain gradient"
-        )
+        raise ArgumentError("guided gradients need ReLU layers; this network has none: use 'gradient'")
 
     def let_positive_through(module: nn.Module, inputs: object, output: Tensor) -> None:
         if output.requires_grad:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deepibl.images import AS_STORED, Reading, load_pixels
 from deepibl.report.cells import Part, cell_assignment, cell_shares, has_vlad, legible, matching_parts
-from deepibl.report.heatmap import METHODS as PIXEL_METHODS, descriptor, fit, heat
+from deepibl.report.heatmap import METHODS as PIXEL_METHODS, descriptor, fit, heat, relus_of
 from deepibl.report.overlay import SMOOTHING, blurred, cluster_overlay, heat_overlay, outline, top_of
 from deepibl.runtime.devices import device_of
 from matlab_compat.errors import ArgumentError
@@ -69,12 +69,14 @@ def heatmap_rows(
     """A row for each network and image; with `against` both images, each against the other.
 
     networks: (label, network). methods: of METHODS; 'cells' and 'clusters' need a NetVLAD layer (default:
-    'cells' where all networks have one, else 'guided'). reading: how images are scaled and turned.
-    max_pixels: larger ones are scaled down. occlusion: `patch`, `step`, `batch_size`, `progress` of
-    `occlusion_map`. Raises ArgumentError for methods that are unknown or lack what they need; ImageReadError.
+    'cells' where all networks have one, else 'guided', or 'gradient' without ReLUs). reading: how images are
+    scaled and turned. max_pixels: larger ones are scaled down. occlusion: `patch`, `step`, `batch_size`,
+    `progress` of `occlusion_map`. Raises ArgumentError for methods that are unknown or lack what they need;
+    ImageReadError.
     """
     if methods is None:
-        methods = ["cells" if all(has_vlad(net) for _, net in networks) else "guided"]
+        gradient = "guided" if all(relus_of(net) for _, net in networks) else "gradient"
+        methods = ["cells" if all(has_vlad(net) for _, net in networks) else gradient]
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods:
         got = ", ".join(unknown) or "nothing"

@@ -6,6 +6,7 @@ joined by MATLAB's fullfile, with backslashes or a leading slash.
 """
 
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -46,6 +47,11 @@ def read_text(path: StrPath, error: type[MatlabCompatError], *, names: bool = Fa
         line = problem.object.count(b"\n", 0, problem.start) + 1
         raise error(f"{where}: line {line} is not {encoding.upper()}: save the file as UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def storable(name: str) -> bool:
+    """Whether a file of names, one a line in UTF-8, can hold a name."""
+    return not re.search("[\n\ud800-\udfff]", name)
 
 
 def find_name(name: str, known: Callable[[str], bool]) -> str | None:

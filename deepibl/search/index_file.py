@@ -38,13 +38,14 @@ from deepibl.errors import IndexFileError
 from deepibl.images import Reading
 from deepibl.runtime.files import bytes_of, map_tensors, write_tensors
 from deepibl.runtime.progress import working
+from deepibl.runtime.text_files import storable
 from deepibl.search.compressed import KINDS, Structure, read_structure
 from deepibl.search.confidence import Calibration
 from deepibl.search.exact import largest_norm
 from matlab_compat.files import StrPath
 
 FORMAT = "deepibl-index/3"
-ADVICE = "make one with `deepibl index NET --images DIR -o FILE.idx`"
+ADVICE = "make one with `deepibl index PHOTOS -o FILE.idx`"
 EXACT = "exact"
 BACKENDS = (EXACT, *KINDS)
 _SETTINGS = ("network_id", "network_path", "root", "frame")
@@ -54,12 +55,15 @@ _SETTINGS = ("network_id", "network_path", "root", "frame")
 def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
     """Writes the fields of a PlaceIndex under a temporary name, then replaces `path`.
 
-    Raises FeatureFileError for descriptors with NaN or infinity, IndexFileError for a name with a line break.
+    Raises FeatureFileError for descriptors with NaN or infinity, IndexFileError for a name with a line
+    break, or of bytes that are not UTF-8.
     """
     names: list[str] = fields["names"]
-    broken = next((name for name in names if "\n" in name), None)
+    broken = next((name for name in names if not storable(name)), None)
     if broken is not None:
-        raise IndexFileError(f"the image name {broken!r} contains a line break, which an index cannot store")
+        raise IndexFileError(
+            f"the image name {broken!r} has a line break, or is not UTF-8: an index cannot store it"
+        )
     structure: Structure | None = fields["structure"]
     tensors = {
         "descriptors": fields["descriptors"],

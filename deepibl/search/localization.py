@@ -80,6 +80,8 @@ def build_index(
             f"{where} does not go with --backend {backend}: milvus writes to FOLDER.db or "
             "http://HOST:PORT/COLLECTION, the others to a file"
         )
+    if backend != "milvus" and os.path.isdir(where):
+        raise ArgumentError(f"{where} is a folder: name the file of the index, as in {where.rstrip('/')}.idx")
     settings = settings.for_photos(own=not places.as_stored)
     partial = _partial(where)
     found, failures = _extract(net, places, partial, settings, half)

@@ -11,7 +11,7 @@ from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.scales import Scales, identity_of
 from deepibl.report.cells import has_vlad
-from deepibl.report.heatmap import fit
+from deepibl.report.heatmap import fit, relus_of
 from deepibl.report.overlay import beside
 from deepibl.report.sheet import as_photo, draw
 from deepibl.runtime.devices import check_precision, inference, to_batch
@@ -57,7 +57,8 @@ class PlaceFinder:
     @property
     def methods(self) -> tuple[str, ...]:
         """The heatmaps that can be drawn with this network."""
-        return METHODS if has_vlad(self.net) else METHODS[1:]
+        able = {"cells": has_vlad(self.net), "guided": bool(relus_of(self.net))}
+        return tuple(method for method in METHODS if able.get(method, True))
 
     def describe(self, image: Tensor) -> np.ndarray:
         """The descriptor (1, D) float32 of an image (1 or 3, H, W), read as `index.reading` says.

@@ -56,6 +56,6 @@ def test_photos_are_indexed_and_evaluated_by_the_network_that_ships_or_by_the_on
 
 
 def test_an_index_needs_one_source_of_photos(tmp_path: Path, run: Run) -> None:
-    for arguments in ([], ["net.mat"], [str(tmp_path), "--images", str(tmp_path)]):
+    for arguments in ([], [str(SMALL_NETWORK)], [str(tmp_path), "--images", str(tmp_path)]):
         code, _, err = run("index", *arguments)
         assert code == 1 and "exactly one of" in err

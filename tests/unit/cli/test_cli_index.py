@@ -124,8 +124,8 @@ def test_damage_is_found_and_has_its_exit_code(run, net, street) -> None:
         (("index", "net.mat", *CSV, "--add", "--half", "-o", "a.idx"), "leave out --half"),
         (("index", "net.mat", *CSV, "--add", "--threshold", 25, "-o", "a.idx"), "leave out --threshold"),
         (("index", "net.mat", *CSV, "--add", "-o", "none.idx"), "none.idx"),
-        (("localize", "q/00.jpg", "--index", "a.idx", "--within", "5"), "go together"),
-        (("localize", "q/00.jpg", "--index", "a.idx", "--near", "here"), "EAST,NORTH,ZONE"),
+        (("localize", "q/00.jpg", "--index", "a.idx", "--within", "5"), "goes with --near"),
+        (("localize", "q/00.jpg", "--index", "a.idx", "--near", "here", "--within", "5"), "EAST,NORTH"),
         (
             ("localize", "q/00.jpg", "--index", "a.idx", "--near", "95,13", "--within", "5"),
             "within 90 and 180",

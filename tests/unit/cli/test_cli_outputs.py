@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -58,6 +59,52 @@ def test_a_folder_without_photos_is_said(run, city: Path, street: Path, where: s
     code, out, err = run("localize", street / where, "--index", city)
     assert out == "" or code == 3
     assert f"{where} has no photos" in err or "cannot be opened" in err
+
+
+def test_a_name_that_an_index_cannot_hold_does_not_stop_it(run, net: Path, street: Path) -> None:
+    some = street / "some"
+    some.mkdir()
+    photo = (street / "q" / make_photos(street / "q")[0]).read_bytes()
+    for name in (b"a.png", b"b\n.png", b"Stra\xdfe.png"):
+        (some / os.fsdecode(name)).write_bytes(photo)
+    code, out, err = run("index", net, some, "-o", street / "some.idx")
+    assert code == 0 and "1 image, " in out
+    assert "2 of 3 files were not used: 2 with a line break, or bytes that are not UTF-8, in the name" in err
+    (some / "a.png").unlink()
+    assert "has no photos" in run("index", net, some, "-o", street / "some.idx")[2]
+
+
+def test_what_is_not_there_or_a_folder_is_said_at_once(run, net: Path, street: Path) -> None:
+    for command in ("index", "extract", "heatmap"):
+        assert "no photo or folder 'photso'" in run(command, "photso")[2]
+    code, _, err = run("index", net, street / "q", "-o", street)
+    assert code == 1 and "is a folder: name the file of the index" in err
+    (street / "scales.json").mkdir()
+    code, _, err = run("calibrate", net, street / "q", "-o", street / "scales.json")
+    assert code == 1 and err.endswith("scales.json: this is a folder, not a file to write\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("localize a.jpg --index a.idx --matcher sift", "--matcher goes with --rerank"),
+        ("localize a.jpg --index a.idx --within 5", "--within goes with --near"),
+        ("localize a.jpg --index a.idx --near 55,13", "--near goes with --within"),
+        ("localize a.jpg --index a.idx --pairs-root .", "--pairs-root goes with --pairs"),
+        ("serve --index a.idx --attribution me", "--attribution goes with --tiles"),
+        ("demo --images 50", "--images goes with --city"),
+        ("evaluate --dataset tokyo247 --threshold 5", "--threshold does nothing with --dataset"),
+        ("evaluate --dataset tokyo247 --skip-unknown", "--skip-unknown does nothing with --dataset"),
+        ("evaluate --index a.idx --queries . --features f", "--features does nothing with --index"),
+        ("train --dataset pitts30k --training-threshold 5", "--training-threshold does nothing with"),
+        ("index torchvision:resnet18 . --weights random", "random weights differ each time"),
+        ("index . --root .", "--root is of the names in a CSV or dbStruct"),
+        ("evaluate --db . --queries . --root .", "--root is of the names in CSVs and dbStructs"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(run, command: str, said: str) -> None:
+    code, out, err = run(*command.split())
+    assert (code, out) == (1, "") and err.startswith(f"deepibl: {said}")
 
 
 def test_the_files_agree_with_the_answers(run, city: Path, street: Path, asked: list[str]) -> None:

@@ -77,7 +77,7 @@ def test_positions_without_a_zone_beside_degrees_are_refused(tmp_path):
     photo(tmp_path / "@500000@4000000@.jpg")
     photo(tmp_path / "b.jpg", 55.7, 13.2)
     with pytest.raises(
-        DatasetError, match=r"1 photos have UTM positions without a zone.*@500000@4000000@\.jpg"
+        DatasetError, match=r"UTM positions without a zone in 1 photo, .*@500000@4000000@\.jpg"
     ):
         read_places(tmp_path)
 
@@ -142,6 +142,23 @@ def test_every_bad_row_is_named(tmp_path):
         "line 8: 'nan' is not a number of degrees",
     ):
         assert line in text
+
+
+def test_one_photo_is_not_a_csv_and_the_reason_for_no_position_is_said(tmp_path):
+    photo(tmp_path / "a.jpg", 55.7, 13.2)
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:20])
+    with pytest.raises(DatasetError, match=r"a\.jpg is one photo: give its folder, or a CSV"):
+        read_places(tmp_path / "a.jpg")
+    places = read_places(tmp_path)
+    with pytest.raises(DatasetError, match=r"1 of 2 query .*\n  cut\.jpg cannot be read as an image"):
+        dataset_from_places("mine", places.known(), places)
+
+
+def test_a_csv_without_rows_says_so_and_one_row_is_not_several(tmp_path):
+    with pytest.raises(DatasetError, match=r"p\.csv lists no photos: it has no row"):
+        read_places(table(tmp_path / "p.csv", "name,lat,lon\n"))
+    with pytest.raises(DatasetError, match="1 row is invalid"):
+        read_places(table(tmp_path / "p.csv", "image_name,lat,lon\na.jpg,x,1\n"))
 
 
 @pytest.mark.parametrize("header", ["", "name,lat", "lat,lon", "a.jpg,55,13"])

@@ -103,6 +103,48 @@ def test_a_model_that_only_its_author_can_build_is_given_when_it_is_read(tmp_pat
         load_network(tmp_path / "mine.safetensors", model=from_torch(nn.Conv2d(3, 8, 4, 4)))
 
 
+def test_a_model_given_for_a_file_must_prepare_images_as_the_saved_one(tmp_path: Path) -> None:
+    save_network(from_torch(Describer(), size=32), tmp_path / "mine.safetensors")
+    with pytest.raises(NetworkFormatError, match=r"prepares images by .*size=None.*saved one by .*size=\(32"):
+        load_network(tmp_path / "mine.safetensors", model=from_torch(Describer()))
+
+
+def test_images_are_scaled_to_the_only_size_that_a_transformer_takes() -> None:
+    small = timm.create_model("vit_tiny_patch16_224", img_size=(48, 64), **ARGS)  # not as its pretrained_cfg
+    net = from_torch(small)
+    assert net.preprocessing.size == (48, 64) and run(net).shape == (2, 16)
+    assert run(from_torch(small, layer="blocks.0")).shape == (2, 16)
+    assert from_torch(vit()).preprocessing.size is None  # takes any
+    theirs = torchvision.models.VisionTransformer(64, 16, 1, 2, 8, 16)
+    assert from_torch(theirs).preprocessing.size == (64, 64) and run(from_torch(theirs)).shape == (2, 1000)
+
+
+@pytest.mark.parametrize("size", [None, (64, 96)])
+def test_a_transformer_of_one_size_comes_back_as_one(size: tuple[int, int] | None, tmp_path: Path) -> None:
+    model = timm.create_model("vit_tiny_patch16_224", **ARGS)  # load_network builds it for images of any size
+    net = from_torch(model, size=size, layer="blocks.0", args=ARGS)
+    for _ in range(2):
+        save_network(net, tmp_path / "mine.safetensors")
+        again = load_network(tmp_path / "mine.safetensors")
+        assert network_id(again) == network_id(net)
+        assert_close(run(again), run(net), "net")
+        net = again
+    assert network_id(from_torch(vit(), size=size, layer="blocks.0")) != network_id(net)
+
+
+def test_a_network_is_saved_as_training_left_it(tmp_path: Path) -> None:
+    """In bfloat16, compiled, or in DistributedDataParallel's wrapper (DataParallel's here)."""
+    file = tmp_path / "mine.safetensors"
+    net = from_torch(library_model("timm", "test_resnet"), layer="layer2")
+    compiled = torch.compile(net, backend="eager")
+    for wrapped in (compiled, nn.DataParallel(compiled)):
+        save_network(wrapped, file)
+        assert network_id(load_network(file)) == network_id(net)
+    save_network(net.bfloat16(), file)
+    again = load_network(file)
+    assert network_id(again) == network_id(net) and next(again.parameters()).dtype == torch.float32
+
+
 def test_a_name_that_the_weights_do_not_fit_is_refused_before_it_is_written(tmp_path: Path) -> None:
     with pytest.raises(NetworkFormatError, match="name and args"):
         save_network(from_torch(vit()), tmp_path / "mine.safetensors")

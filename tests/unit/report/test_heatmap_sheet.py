@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from deepibl.networks import from_torch
 from deepibl.report.sheet import METHODS, heatmap_rows, write_sheet
 from matlab_compat.errors import ArgumentError, ImageReadError
 from tests.extractors import Extractor, make_photos, simplenn
@@ -42,6 +44,16 @@ def test_one_photo_has_one_row_without_similarity(photos):
     (row,) = heatmap_rows([("a", simplenn())], photos[0], methods=["gradient", "clusters"])
     assert row.similarity is None
     assert row.drawings[0].values.shape == row.pixels.shape[:2]
+
+
+def test_the_default_method_is_one_that_the_network_can_do(photos):
+    plain = from_torch(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.GELU()))
+    relu = from_torch(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()))
+    for networks, method in (([plain], "gradient"), ([relu], "guided"), ([relu, plain], "gradient")):
+        (row, *_) = heatmap_rows([("a", net) for net in networks], photos[0])
+        assert [drawing.method for drawing in row.drawings] == [method]
+    with pytest.raises(ArgumentError, match=r"guided gradients need ReLU layers.*use 'gradient'"):
+        heatmap_rows([("a", plain)], photos[0], methods=["guided"])
 
 
 def test_the_sheet_is_a_png_whatever_the_names(photos, tmp_path):

@@ -5,6 +5,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 
 from deepibl.errors import NetworkMismatchError
 from deepibl.images.kinds import kinds_read
-from deepibl.networks import from_torch
+from deepibl.networks import from_torch, network_id
 from deepibl.search.localization import localize
 from deepibl.serve.app import create_app
 from deepibl.serve.finder import PlaceFinder
@@ -51,6 +52,13 @@ def test_an_answer_equals_that_of_the_command_line(client, finder, city):
         assert (place["latitude"], place["map_link"]) == (match.latitude, match.map_link)
         assert finder.index.names[place["row"]] == place["name"]
     assert answer["places"][0]["name"] == "04.jpg"
+
+
+def test_the_page_offers_the_heatmaps_that_its_network_can_draw(finder):
+    net = from_torch(nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU()))
+    index = replace(finder.index, network_id=network_id(net))
+    assert PlaceFinder(net, index).methods == ("gradient",)
+    assert finder.methods[-2:] == ("guided", "gradient")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
