@@ -11,7 +11,8 @@ import argparse
 import csv
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,17 @@ import torch
 from scipy.stats import binomtest
 
 from benchmarks.measure import Table
+from deepibl.cli.process import keep_buffers
 from deepibl.datasets import PlaceDataset, dataset_from_places, query_places
 from deepibl.datasets.folder import Places
 from deepibl.engine import ExtractionSettings, Scales, calibrate, choose_engine, read_scales
 from deepibl.engine.batch import extract_prepared
-from deepibl.evaluation import evaluate_network, recall_at_n
+from deepibl.engine.scales import identity_of
+from deepibl.evaluation import recall_at_n
+from deepibl.evaluation.measures import crop_features
 from deepibl.features import BackboneCache, add_pca_of_images, extract_to_file, read_features
 from deepibl.images import IMAGE_SUFFIXES
-from deepibl.networks import load_network, network_id
+from deepibl.networks import load_network
 from matlab_compat.simplenn import SimpleNN
 
 NS = (1, 5, 10)
@@ -106,38 +110,33 @@ def rows_of(
         for dim in dimensions or [0]:
             found = {}
             for name, dataset in sets.items():
-                how = ExtractionSettings(
-                    engine=given.engine,
-                    precision=precision,
-                    scales=scales,
-                    resize=LUND_SIDE if name == "lund" else None,
-                    max_side=None,
-                )
-                if given.first and how.resize is None:
-                    found[name] = found_from_maps(net, dataset, given.first, keep, how)
-                    continue
-                tested = evaluate_network(
-                    net, dataset, label=label.replace("/", "_"), features=keep, crop_to_dim=dim, settings=how
-                )
-                found[name] = tested.result.found[:, [tested.result.ns.index(n) for n in NS]]
+                how = replace(settings, resize=LUND_SIDE if name == "lund" else None)
+                found[name] = found_by(net, dataset, given, how, dim)
             size = f", {dim}-D" if dim else ""
             yield Row(f"{label}, {precision}{size}", found, speed)
 
 
-def found_from_maps(
-    net: SimpleNN, dataset: PlaceDataset, first: str, keep: Path, settings: ExtractionSettings
+def found_by(
+    net: SimpleNN,
+    dataset: PlaceDataset,
+    given: argparse.Namespace,
+    settings: ExtractionSettings,
+    dim: int = 0,
 ) -> np.ndarray:
-    """Which queries the network finds (Q, len(NS)), from kept maps of the layers below `first`."""
+    """Which queries the network finds (Q, len(NS)) with `dim` dimensions (0: all), from kept descriptors."""
     rows = []
-    with BackboneCache(net, first, store="disk", folder=keep, keep=True, engine="fused") as cache:
-        for part, root, names in (
-            ("q", dataset.query_root, dataset.query_names),
-            ("db", dataset.database_root, dataset.database_names),
-        ):
-            file = keep / f"{dataset.name}_{part}_{network_id(net)[:16]}_{settings.precision}.bin"
+    with ExitStack() as stack:
+        cache = None
+        if given.first and settings.resize is None:
+            kept = {"store": "disk", "folder": given.keep, "keep": True, "engine": "fused"}
+            cache = stack.enter_context(BackboneCache(net, given.first, **kept))
+        for part in ("q", "db"):
+            paths = dataset.image_paths(part)
+            identity = identity_of(net, settings.scales)[:16]
+            file = given.keep / f"{dataset.name}_{part}_{identity}_{settings.precision}.bin"
             if not file.exists():
-                extract_to_file(net, root, names, file, backbone=cache, settings=settings)
-            rows.append(read_features(file, count=len(names)))
+                extract_to_file(net, "/", paths, file, backbone=cache, settings=settings)
+            rows.append(crop_features(read_features(file, count=len(paths)), dim))
     return recall_at_n(*rows, dataset, ns=NS).found
 
 
@@ -207,9 +206,11 @@ def main() -> None:
     given = parser.parse_args()
     if given.first and (given.whiten or "int8" in given.precision):
         parser.error("--first goes neither with --whiten nor with int8")
+    real = given.real.resolve()
     given.keep.mkdir(parents=True, exist_ok=True)
-    sets = {name: each for name, each in data_sets(given.real).items() if name in given.sets}
-    training = training_photos(given.real)
+    keep_buffers()  # as the command does
+    sets = {name: each for name, each in data_sets(real).items() if name in given.sets}
+    training = training_photos(real)
     rows = [row for file in given.networks for row in rows_of(file, sets, training, given.keep, given)]
     recall_table(rows, sets).print()
     if len(rows) > 1:

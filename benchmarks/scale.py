@@ -164,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dim", type=int, help="dimensions of a .bin file")
     parser.add_argument("--images", type=int, nargs="+", default=[100_000], help="sizes, at most")
     parser.add_argument("--milvus", type=int, default=100_000, help="of how many images in Milvus, at most")
+    parser.add_argument("--codes", type=int, nargs="+", default=CODES, help="bytes of ivfpq's codes")
     given = parser.parse_args(arguments)
     choose_kernels()  # as the command does
     rows = read_features(given.real, dim=given.dim, mmap=given.real.suffix != ".h5")

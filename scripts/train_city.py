@@ -31,6 +31,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
+from deepibl.cli.process import keep_buffers
 from deepibl.datasets import PlaceDataset, dataset_from_places, query_places
 from deepibl.engine import onednn
 from deepibl.engine.backbone import FusedBackbone
@@ -415,6 +416,7 @@ def city(folder: Path) -> PlaceDataset:
 
 
 if __name__ == "__main__":
+    keep_buffers()  # as the command deepibl does
     app = typer.Typer(add_completion=False, help=__doc__)
     app.command()(start)
     app.command()(train)

@@ -252,7 +252,8 @@ def _build(recipe: dict[str, Any], state: Mapping[str, Tensor]) -> TorchExtracto
     )
     net.preprocessing = _preprocessing(recipe)
     if isinstance(net.backbone, FeatureMaps) and recipe.get("size"):
-        net.recipe["size"] = net.backbone.size = tuple(map(int, recipe["size"]))
+        height, width = map(int, recipe["size"])
+        net.recipe["size"] = net.backbone.size = height, width
     if head == "netvlad":
         dim, clusters = state["head.1.assign"].shape
         net.head = netvlad_head(NetVLAD(clusters, dim, v2="head.1.bias" in state))

@@ -1,5 +1,6 @@
 """Training in batches of a city's photos: what a batch is made of, and a network that learns from it."""
 
+import argparse
 import csv
 import random
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import torch
 import typer
 
-from benchmarks.city import NS, found_from_maps
+from benchmarks.city import NS, found_by
 from deepibl.engine import ExtractionSettings, onednn
 from deepibl.evaluation import evaluate_network
 from deepibl.networks import load_network, save_network
@@ -103,10 +104,13 @@ def test_a_start_has_the_pooling_and_the_clusters_that_are_given(streets: Path, 
     assert len(few["vlad:core"].assign) == 8
     assert not any(name.startswith("vlad") for name in largest.names)
     dataset = city(streets / "val")
-    found = found_from_maps(few, dataset, "conv5_2", tmp_path, ExtractionSettings(max_side=None))
     tested = evaluate_network(few, dataset, max_side=None).result
-    assert np.array_equal(found, tested.found[:, [tested.ns.index(n) for n in NS]])
-    assert len(list(tmp_path.glob("backbone-*/*.npy")))
+    for first in ("conv5_2", ""):
+        given = argparse.Namespace(first=first, keep=tmp_path / f"kept{first}")
+        given.keep.mkdir()
+        found = found_by(few, dataset, given, ExtractionSettings(max_side=None))
+        assert np.array_equal(found, tested.found[:, [tested.ns.index(n) for n in NS]])
+    assert len(list(tmp_path.glob("keptconv5_2/backbone-*/*.npy")))
 
 
 @pytest.mark.slow
