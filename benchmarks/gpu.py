@@ -144,21 +144,10 @@ def epoch(options: StageOptions) -> Iterator[Table]:
             if on_gpu:
                 torch.cuda.reset_peak_memory_stats(options.device)
             watch, started = Stopwatch(), time.perf_counter()
-            train(
-                *sets,
-                without_whitening(network(options.settings)),
-                "gauss-ind",
-                listeners=[watch],
-                session="run",
-                epochs=1,
-                output_prefix=f"{folder}/",
-                use_gpu=on_gpu,
-                first_trained_layer=FIRST,
-                refresh_interval=max(8, round(1000 * part)),
-                save_interval=10_000,
-                extraction_batch_size=32,
-                **speed,
-            )
+            how = {"session": "run", "epochs": 1, "output_prefix": f"{folder}/", "use_gpu": on_gpu}
+            how |= {"first_trained_layer": FIRST, "refresh_interval": max(8, round(1000 * part))}
+            how |= {"save_interval": 10_000, "extraction_batch_size": 32, **speed}
+            train(*sets, without_whitening(network(options.settings)), "gauss-ind", listeners=[watch], **how)
             before = time.perf_counter() - started - watch.taken
             memory = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else 0.0
             rows = [
