@@ -21,7 +21,7 @@ def photo_position(path: StrPath) -> tuple[float, float] | None:
 
     Raises DatasetError for a file that is not an image, and for a position that is impossible.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
     from PIL.JpegImagePlugin import JpegImageFile
 
     try:
@@ -30,6 +30,8 @@ def photo_position(path: StrPath) -> tuple[float, float] | None:
             return image_position(JpegImageFile(file) if is_jpeg(file.peek(2)) else Image.open(file))
     except DatasetError as problem:
         raise DatasetError(f"{os.fspath(path)}: {problem}") from None
+    except UnidentifiedImageError:  # whose text names the open file
+        raise DatasetError(f"{os.fspath(path)} cannot be read as an image: of no known kind") from None
     except Exception as problem:  # Pillow raises a dozen types for damaged files
         raise DatasetError(f"{os.fspath(path)} cannot be read as an image: {problem}") from None
 

@@ -185,7 +185,7 @@ def _add(index: Any, rows: Any, first: int = 0) -> None:
             count(index.ntotal - first, len(rest))
 
 
-EFFORT = {"ivfpq": 32, "hnsw": 128}  # lists to scan; rows to keep on the walk
+EFFORT = {"ivfpq": 32, "hnsw": 512}  # lists to scan; rows to keep on a walk: 128 miss many places
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class CompressedIndex:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Probably the k nearest rows of each query, and their exact squared distances.
 
-        effort: lists to scan (ivfpq, default 32) or rows to keep on the walk (hnsw, 128). candidates: rows to
+        effort: lists to scan (ivfpq, default 32) or rows to keep on the walk (hnsw, 512). candidates: rows to
         measure exactly; None: 10 k. Returns ids (Q, min(k, N)) int64 and distances float32; equal distances
         are ordered by id, and where too few candidates were found the id is -1 and the distance infinity.
         """
