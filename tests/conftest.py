@@ -1,6 +1,7 @@
 """Fixtures that tests share, and marks that explain why a test is skipped."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,12 @@ def street(tmp_path: Path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips marked tests whose need is not met, and says which need."""
+    """Skips marked tests whose need is not met, and says which need; files with slow tests come first.
+
+    Of several processes none then has a long file left when the others have finished.
+    """
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
     reasons = {
         "real": None if REAL.is_dir() else "needs ../shared/real (files MATLAB wrote), which a clone lacks",
         "octave": None if shutil.which("octave-cli") else "needs GNU Octave: apt-get install octave",
