@@ -32,22 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = given.pop("only")
     settings = Settings(**{**given, "batches": tuple(given["batches"])})
     choose_kernels()  # as the command does
-    _machine(settings).print()
-    for name in names:
-        start = time.perf_counter()
-        for table in importlib.import_module(f"benchmarks.{name}").run(settings):
-            table.print()
-        print(f"({name}: {time.perf_counter() - start:.0f} s)")
-
-
-def _machine(settings: Settings) -> Table:
     rows = [
         ["processor", f"{_processor()}, {torch.get_num_threads()} threads"],
         *([f"instructions, {of}", onednn.instructions(of) or "none"] for of in ("fp32", "bf16", "int8")),
         ["torch", torch.__version__],
         *([name, f"{speed:.0f} GFLOP/s"] for name, speed in peaks(settings).items()),
     ]
-    return Table("This machine", ["what", "measured"], rows)
+    Table("This machine", ["what", "measured"], rows).print()
+    for name in names:
+        start = time.perf_counter()
+        for table in importlib.import_module(f"benchmarks.{name}").run(settings):
+            table.print()
+        print(f"({name}: {time.perf_counter() - start:.0f} s)")
 
 
 def _processor() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ def run(settings: Settings) -> list[Table]:
     forms = ("v7", "v7.3", "struct") if sys.version_info >= (3, 11) else ("struct",)
     with tempfile.TemporaryDirectory() as folder:
         paths = dict(zip(forms, write_released(Path(folder), forms, small=settings.smoke), strict=True))
-        jobs: dict[str, tuple[Any, ...]] = {SCIPY: (_scipy, paths["struct"])}
-        jobs |= {f"load_network, {form} ({FILES[form]})": (_ours, paths[form]) for form in forms}
-        jobs[MAPPED] = (_ours, Path(folder) / "net.safetensors")
+        jobs: dict[str, tuple[Any, ...]] = {SCIPY: (_measured, _scipy, paths["struct"])}
+        jobs |= {
+            f"load_network, {form} ({FILES[form]})": (_measured, load_network, paths[form]) for form in forms
+        }
+        jobs[MAPPED] = (_measured, load_network, Path(folder) / "net.safetensors")
         convert(paths[forms[0]], Path(folder) / "net.safetensors")
         found: dict[str, list[Any]] = {name: [] for name in jobs}
         for _ in range(max(1, settings.rounds - 1)):
@@ -45,16 +48,12 @@ def run(settings: Settings) -> list[Table]:
     return [Table(f"Loading a network ({size})", ["what", "s", "x scipy", "peak MB"], rows)]
 
 
-def _scipy(path: Path) -> tuple[float, float, int]:
-    return _measured(lambda: scipy.io.loadmat(path)["net"]["layers"][0, 0].T)
+def _scipy(path: Path) -> Any:
+    return scipy.io.loadmat(path)["net"]["layers"][0, 0].T
 
 
-def _ours(path: Path) -> tuple[float, float, int]:
-    return _measured(lambda: load_network(path))
-
-
-def _measured(load: Any) -> tuple[float, float, int]:
+def _measured(load: Callable[[Path], Any], path: Path) -> tuple[float, float, int]:
     """Seconds, MB at the peak above the start, and the number of layers."""
     before = memory("VmRSS")
-    seconds, found = timed(load)
+    seconds, found = timed(lambda: load(path))
     return seconds, memory("VmHWM") - before, len(found)

@@ -58,7 +58,11 @@ def make_screenshots(target: Path, network: Path, work: Path) -> list[Path]:
             driver.get(file.as_uri())
             driver.save_screenshot(str(work / name))
         with Image.open(work / name) as picture:
-            made.append(_save(_scaled(picture, 720), target / name))
+            small = _scaled(picture, 720)  # of 256 colours: half of the bytes
+            small = small.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+        with atomic_bytes(target / name) as buffer:
+            small.save(buffer, "PNG", optimize=True)
+        made.append(target / name)
     return made
 
 
@@ -113,14 +117,6 @@ def _as_jpeg(source: Path, out: Path, width: int | None = None) -> Path:
 def _scaled(picture: Image.Image, width: int) -> Image.Image:
     size = (width, round(picture.height * width / picture.width))
     return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-
-
-def _save(picture: Image.Image, out: Path) -> Path:
-    """As a PNG of 256 colours: half of the bytes."""
-    with atomic_bytes(out) as buffer:
-        small = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
-        small.save(buffer, "PNG", optimize=True)
-    return out
 
 
 def main(folder: Path, net: str = DEFAULT_NETWORK) -> None:

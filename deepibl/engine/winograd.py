@@ -131,7 +131,8 @@ class WinogradConvolution:
         """Writes the transformed input tiles of a strip to numbers (tiles, 36, C), which may be longer."""
         shape = (len(strip), columns, WINDOW, WINDOW, self.channels)
         tiles = scratch.buffer("tiles", shape)
-        for image, first, last in _images_of(strip, rows):
+        for image in range(strip.start // rows, -(-strip.stop // rows)):
+            first, last = max(strip.start - image * rows, 0), min(strip.stop - image * rows, rows)
             at = image * rows + first - strip.start
             padded = _padded(pixels[image], first, last, columns, scratch)
             a, b, c = padded.stride()
@@ -177,12 +178,6 @@ def _padded(image: Tensor, first: int, last: int, columns: int, scratch: Scratch
     return padded
 
 
-def _images_of(strip: range, rows: int) -> Iterator[tuple[int, int, int]]:
-    """A strip of the tile rows of all images, as (image, its first row, its last row + 1)."""
-    for image in range(strip.start // rows, -(-strip.stop // rows)):
-        yield image, max(strip.start - image * rows, 0), min(strip.stop - image * rows, rows)
-
-
 LEAST_CHANNELS = 256  # with fewer the transforms cost what the products save
 LEAST_TILES = 64  # of all images; with fewer transforming the filters costs what the products save
 MOST_TILES = 1024  # at a time, but at least those of one image: 150 MB of numbers with 512 channels
@@ -220,17 +215,13 @@ def _pays(call: _Call) -> bool:
         return False
     if {x.dtype, weight.dtype} != {torch.float32} or x.ndim != 4 or weight.shape[2:] != (3, 3):
         return False
-    if not all(_ones(each) for each in call[3:]):
+    # each an integer, a pair, or a string, which is never 1
+    if not all(list(n) == [1, 1] if isinstance(n, Sequence) else n == 1 for n in call[3:]):
         return False
     count, channels = weight.shape[:2]
     tiles = len(x) * math.prod(tile_grid(x))
     enough = min(count, channels) >= LEAST_CHANNELS and tiles >= LEAST_TILES
     return enough and not count % BLOCK and not channels % BLOCK and _available()
-
-
-def _ones(steps: Any) -> bool:
-    """Whether a stride, padding, dilation or group count is 1: an integer, a pair, or a string (never 1)."""
-    return list(steps) == [1, 1] if isinstance(steps, Sequence) else steps == 1
 
 
 @lru_cache(maxsize=1)

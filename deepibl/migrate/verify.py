@@ -179,7 +179,12 @@ def verify_features(
         cause = find_cause(net, features, wanted, pixels, tolerance)
         cause = cause or "another network, or PCA (addPCA) on one side only"
         raise FeatureFileError(f"MATLAB's descriptors have {dim} dimensions, this network's {have}: {cause}")
-    rows = _rows(names, kept, features, wanted)
+    rows = []
+    for image, *pair in zip(kept, features.astype(np.float64), wanted.astype(np.float64), strict=True):
+        lengths = float(np.linalg.norm(pair[0]) * np.linalg.norm(pair[1]))
+        cosine = 1 - float(pair[0] @ pair[1]) / lengths if lengths else float("nan")
+        largest = float(np.abs(pair[0] - pair[1]).max())
+        rows.append(ImageDifference(names[image], cosine, largest, relative(*pair)))
     near = all(_within(row.cosine, CLOSE_COSINE) and _within(row.relative, CLOSE_RELATIVE) for row in rows)
     same = all(_within(row.relative, tolerance) for row in rows)
     verdict = SAME if same else CLOSE if near else DIFFERENT
@@ -297,17 +302,6 @@ def _other_sizes(report: VerifyReport, reference: Reference, root: str, reading:
             found.append(f"{name}: {sizes[name][0]} x {sizes[name][1]} in MATLAB, {height} x {width} here")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return [f"images of other sizes: {'; '.join(found[:3])}{more}"] if found else []
-
-
-def _rows(names: Sequence[str], kept: Any, ours: np.ndarray, theirs: np.ndarray) -> list[ImageDifference]:
-    rows = []
-    for image, *pair in zip(kept, ours.astype(np.float64), theirs.astype(np.float64), strict=True):
-        first, second = pair
-        lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
-        cosine = 1 - float(first @ second) / lengths if lengths else float("nan")
-        largest = float(np.abs(first - second).max())
-        rows.append(ImageDifference(names[image], cosine, largest, relative(first, second)))
-    return rows
 
 
 def _within(value: float | None, limit: float) -> bool:

@@ -159,15 +159,10 @@ def _encode_numbers(value: Any, path: str, tensors: dict[str, np.ndarray]) -> di
     name = path
     while name in tensors:
         name += "_"
-    tensors[name] = _to_torch_order(value)
+    if 2 < value.ndim < 5:  # (H, W, C, K) -> (K, C, H, W)
+        value = value.reshape(value.shape + (1,) * (4 - value.ndim), order="F").transpose(3, 2, 0, 1)
+    tensors[name] = value
     return entry | {"tensor": name}
-
-
-def _to_torch_order(array: np.ndarray) -> np.ndarray:
-    """(H, W, C, K) -> (K, C, H, W); fewer than three dimensions as they are."""
-    if not 2 < array.ndim < 5:
-        return array
-    return array.reshape(array.shape + (1,) * (4 - array.ndim), order="F").transpose(3, 2, 0, 1)
 
 
 def _decode(entry: Any, tensors: Mapping[str, np.ndarray], depth: int = 0) -> Any:
@@ -278,19 +273,16 @@ def load_network(
     if path.suffix in CHECKPOINTS:
         return read_checkpoint(path).to(device)
     if path.suffix == ".py":
-        return _network_of(path).to(device)
+        made = runpy.run_path(os.fspath(path)).get("network")
+        net = made() if callable(made) else None
+        if not isinstance(net, nn.Module) or not hasattr(net, "prepare"):
+            raise NetworkFormatError(
+                f"{path} must have a function network() that returns from_torch(model, …)"
+            )
+        return net.eval().to(device)
     if path.suffix in _ONE_WAY:
         raise NetworkFormatError(f"{path} cannot be read: {_ONE_WAY[path.suffix]}")
     return read_mat_network(path).to(device)
-
-
-def _network_of(path: Path) -> nn.Module:
-    """What the function network() of a Python file returns; the file is run."""
-    made = runpy.run_path(os.fspath(path)).get("network")
-    net = made() if callable(made) else None
-    if not isinstance(net, nn.Module) or not hasattr(net, "prepare"):
-        raise NetworkFormatError(f"{path} must have a function network() that returns from_torch(model, …)")
-    return net.eval()
 
 
 def read_mat_network(path: StrPath) -> Network:

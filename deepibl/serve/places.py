@@ -89,9 +89,12 @@ class Places:
         here = map_metres([own], centre, frame).tolist() if own and frame == DEGREES else []
         ring = Kind(title, _OWN, "ring", [Mark(east, north, title) for east, north in here])
         shown = _near([pin for pin in pins if np.isfinite(pin.east)]) if extent == "near" else None
-        background = map_metres(self._index.positions, centre, frame)
+        behind = map_metres(self._index.positions, centre, frame)
+        behind = behind[np.isfinite(behind).all(axis=1)]
+        if shown is not None:
+            behind = behind[((behind >= shown[:2]) & (behind <= shown[2:])).all(axis=1)]
         return map_svg(
-            _background(background[np.isfinite(background).all(axis=1)], shown),
+            behind[:: max(1, -(-len(behind) // _BACKGROUND))].tolist(),  # of very many evenly a part
             [Kind("places", _PIN, "pin", pins), ring],
             title="Map of the places",
             frame=shown,
@@ -125,14 +128,6 @@ class Places:
     def _check(self, row: int) -> None:
         if not 0 <= row < len(self):
             raise Refused(404, f"the index has no row {row}", f"Rows are 0 to {len(self) - 1}.")
-
-
-def _background(positions: np.ndarray, frame: Frame | None) -> list[list[float]]:
-    """Those of the positions (N, 2) that are in the frame; of very many evenly a part."""
-    if frame is not None:
-        inside = (positions >= frame[:2]) & (positions <= frame[2:])
-        positions = positions[inside.all(axis=1)]
-    return positions[:: max(1, -(-len(positions) // _BACKGROUND))].tolist()
 
 
 def _thumbnail(path: Path, side: int) -> bytes | None:

@@ -155,7 +155,8 @@ class City:
         for line, a, b, side in around:
             segment = self.segment(line, a, b)
             lines.append((segment.start - segment.right * side * segment.half, segment.along))
-        return np.array([_crossing(*lines[k - 1], *lines[k]) for k in range(4)])
+        pairs = zip(lines[-1:] + lines[:-1], lines, strict=True)  # p + s d crosses q + t e
+        return np.array([p + np.linalg.solve(np.stack([d, -e], 1), q - p)[0] * d for (p, d), (q, e) in pairs])
 
     def around(self, position: np.ndarray, cells: int) -> list[tuple[int, int]]:
         """The cells (i, j) around a UTM position: `cells` to each side."""
@@ -204,11 +205,6 @@ def _furnish(houses: np.ndarray, draw: np.random.Generator) -> None:
     houses["colour"] = (_COLOURS[material] * draw.uniform(0.85, 1.1, (n, 1))).clip(0, 1)
     for name, choices in (("trim", TRIMS), ("accent", ACCENTS), ("tiles", TILES)):
         houses[name] = draw.choice(choices, n)
-
-
-def _crossing(p: np.ndarray, d: np.ndarray, q: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """Where the lines p + s d and q + t e cross, (2,)."""
-    return p + np.linalg.solve(np.stack([d, -e], axis=1), q - p)[0] * d
 
 
 def growing_square(i: int, j: int) -> Iterator[tuple[int, int]]:

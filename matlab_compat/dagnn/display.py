@@ -41,12 +41,14 @@ def describe_dagnn(
         made = _size_text(sizes.get(output, _UNKNOWN))
         rows.append((str(position), *words, str(count or "-"), made, *three))
     total = sum(int(np.prod(net.param_to_matlab(n, net.param(n)).shape)) for n in net.param_names)
+    table = [_TITLES, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         f"DagNN: {len(net)} layers, {len(net.variable_names)} variables, {len(net.param_names)} parameters",
         f"inputs: {', '.join(net.input_names)}; outputs: {', '.join(net.output_names)}"
         f"; result: {', '.join(net.result_names)}",
         f"input {variable}: {_size_text(size)}" if variable else "no image input",
-        *_table([_TITLES, *rows]),
+        *("  ".join(map(str.ljust, row, widths)).rstrip() for row in table),
         *(f"{net.label(layer)}: {layer.remark()}" for layer in net if isinstance(layer, UnknownBlock)),
         f"parameter memory: {memory_text(total * 4)} ({total:.2g} parameters)",
         *(meta_lines(net.meta, "meta") or ["meta: empty"]),
@@ -76,10 +78,3 @@ def _input(net: DagNN, given: Sequence[float] | None, batch_size: int) -> tuple[
 
 def _size_text(size: Size) -> str:
     return "x".join("?" if np.isnan(side) else f"{side:g}" for side in size)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]

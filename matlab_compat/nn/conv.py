@@ -42,16 +42,6 @@ def check_transposed(channels: int | None, filters: Tensor, groups: int) -> None
         )
 
 
-def _subsample(x: Tensor, biases: Tensor | None, stride: geometry.Pair, pad: Borders) -> Tensor:
-    """The effect of an empty filter bank: pads with zeros, keeps every stride-th pixel, adds the biases."""
-    geometry.output_size(x, (1, 1), stride, pad, "the identity filter")
-    if any(pad):
-        x = F.pad(x, pad.torch_order)
-    x = x[:, :, :: stride[0], :: stride[1]]
-    vector = checked_biases(biases, x.shape[1])
-    return x.clone() if vector is None else x + vector[:, None, None]
-
-
 @geometry.matlab_options
 @geometry.differentiable(3)
 def vl_nnconv(
@@ -80,7 +70,10 @@ def vl_nnconv(
     if filters is None or geometry.is_empty(filters):
         if dilation != (1, 1):
             raise ArgumentError("dilate without filters: give filters or leave dilate at 1")
-        return _subsample(x, biases, strides, pads)
+        geometry.output_size(x, (1, 1), strides, pads, "the identity filter")
+        x = (F.pad(x, pads.torch_order) if any(pads) else x)[:, :, :: strides[0], :: strides[1]]
+        vector = checked_biases(biases, x.shape[1])
+        return x.clone() if vector is None else x + vector[:, None, None]
     check_maps(filters, "filters")
     groups = group_count(x.shape[1], filters)
     vector = checked_biases(biases, filters.shape[0])
