@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from torch import Tensor
 
 from deepibl.errors import FeatureFileError
 from deepibl.runtime.devices import free_memory, free_on_gpu
+from deepibl.runtime.files import hold
 from matlab_compat.files import StrPath
 
 
@@ -68,13 +69,11 @@ class FileStore:
     def __init__(self, folder: StrPath, dtype: torch.dtype, limit: int) -> None:
         self.folder, self._dtype, self._limit = Path(folder), torch.empty(0, dtype=dtype).numpy().dtype, limit
         self._lock = FileLock(self.folder / "lock")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not hold(self._lock):
             raise FeatureFileError(
                 f"{self.folder} is in use by another run: wait for it, or give another folder"
-            ) from None
+            )
         self._torn = self.folder / "torn"  # what is being written
         self._unchecked = {path.stem for path in self.folder.glob("*.npy")}
         self.used = sum(path.stat().st_size for path in self.folder.glob("*.npy"))

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from deepibl.errors import FeatureFileError
 from deepibl.features.files import forget_old, suffix_of, write_features
-from deepibl.runtime.files import from_plain, read_note, write_note
+from deepibl.runtime.files import from_plain, hold, read_note, write_note
 from deepibl.runtime.provenance import Provenance, digest_of
 from matlab_compat.files import StrPath
 
@@ -61,12 +61,8 @@ class PartialFeatures:
 
     def __enter__(self) -> "PartialFeatures":
         self.part.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise FeatureFileError(
-                f"{self.part}: another process is writing it; wait for it or stop it"
-            ) from None
+        if not hold(self._lock):
+            raise FeatureFileError(f"{self.part}: another process is writing it; wait for it or stop it")
         try:
             self._file = open(self.part, "r+b" if self.part.exists() else "w+b")
             self._resume()
@@ -76,11 +72,13 @@ class PartialFeatures:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
+        file, self._file = self._file, None
+        try:
+            if file is not None:
+                file.close()  # writes what is buffered, for which a full disk has no room
+        finally:
+            self._lock.release()
+            Path(self._lock.lock_file).unlink(missing_ok=True)
 
     @property
     def groups(self) -> list[range]:

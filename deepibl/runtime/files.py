@@ -18,9 +18,20 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from matlab_compat.files import StrPath, atomic_output, write_text
+
+
+def hold(lock: FileLock) -> bool:
+    """Takes a lock; False where another process has it. Raises OSError where its file cannot be made."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:  # filelock takes a full disk, and a folder that takes no files, for a held lock
+        with open(lock.lock_file, "ab"):
+            return False
+    return True
 
 
 def read_note(path: Path) -> dict[str, Any]:

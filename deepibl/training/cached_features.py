@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from deepibl.engine.settings import ExtractionSettings
 from deepibl.errors import FeatureFileError, how_many
@@ -14,6 +14,7 @@ from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.files import read_features
 from deepibl.networks.identity import network_id
+from deepibl.runtime.files import hold
 from deepibl.runtime.progress import Progress, reporting
 from deepibl.runtime.provenance import Provenance, file_content, misfit
 from deepibl.training.options import TrainingOptions
@@ -102,9 +103,7 @@ class FeatureMaker:
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{path}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        if not hold(lock):
             self.tell(f"{path}: another process is computing it, waiting")
             lock.acquire()
         try:

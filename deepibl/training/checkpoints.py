@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from deepibl.errors import SessionError
 from deepibl.evaluation.measures import best_epoch
-from deepibl.runtime.files import read_note, write_note
+from deepibl.runtime.files import hold, read_note, write_note
 from deepibl.training.options import TrainingOptions, label
 from deepibl.training.state import History, field_of, reading_state, take_momentum
 from matlab_compat import matfile
@@ -144,11 +144,9 @@ class SessionFiles:
         """Holds the session; raises SessionError when another process has it."""
         lock = FileLock(f"{self._stem}.lock")
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        if not hold(lock):
             holder = f"another process (it holds {lock.lock_file}); name another session, or none"
-            raise SessionError(f"session {self.session} is being trained by {holder}") from None
+            raise SessionError(f"session {self.session} is being trained by {holder}")
         try:
             yield
         finally:
