@@ -35,7 +35,7 @@ from deepibl.training.tuples import MinedTuple, Objective
 from matlab_compat import matfile
 from matlab_compat.network import network_from_matlab
 from matlab_compat.numeric import maps_to_torch
-from matlab_compat.simplenn import layer as simplenn_layer
+from matlab_compat.simplenn import base, layer as simplenn_layer
 from matlab_compat.simplenn.network import SimpleNN
 from tests.fake_cuda import BACKWARD, NAME, placed
 from tests.golden_data import GOLDEN
@@ -71,7 +71,7 @@ WAYS = [("torch", "fp32"), ("torch", "bf16"), *(("cuda", each) for each in ("fp3
 
 
 def custom(classname: str, weights: list[np.ndarray] | None = None) -> Any:
-    named = {simplenn_layer.CLASS_FIELD: classname}
+    named = {base.CLASS_FIELD: classname}
     return layer("custom", weights, **named).float()
 
 

@@ -310,7 +310,7 @@ def _objects(path: Path) -> None:
     [
         (_mat4, "matlab_compat.matfile.v4.chars"),
         (_mat5, "matlab_compat.matfile.v5.chars"),
-        (_mat73, "matlab_compat.matfile.v73.chars"),
+        (_mat73, "matlab_compat.matfile.classes.chars"),
         (_objects, "matlab_compat.matfile.objects.checked_shape"),
     ],
 )
