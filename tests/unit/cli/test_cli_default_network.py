@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deepibl.cli import options
 from deepibl.cli.options import split_net
 from deepibl.demo.run import copy_photos
 from deepibl.networks import DEFAULT_NETWORK, find_network, load_network, network_id
@@ -28,8 +29,9 @@ Run = Callable[..., tuple[int, str, str]]
     ],
 )
 def test_a_network_may_come_before_photos(
-    given: list[str], net: str | None, found: tuple[str, list[str]]
+    given: list[str], net: str | None, found: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(options, "find_net", Path)  # as if all were there
     assert split_net(given, net) == found
 
 
