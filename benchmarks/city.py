@@ -25,12 +25,13 @@ from deepibl.datasets import PlaceDataset, dataset_from_places, query_places
 from deepibl.datasets.folder import Places
 from deepibl.engine import ExtractionSettings, Scales, calibrate, choose_engine, read_scales
 from deepibl.engine.batch import extract_prepared
-from deepibl.engine.scales import identity_of
 from deepibl.evaluation import recall_at_n
 from deepibl.evaluation.measures import crop_features
 from deepibl.features import BackboneCache, add_pca_of_images, extract_to_file, read_features
+from deepibl.features.extraction import provenance
 from deepibl.images import IMAGE_SUFFIXES
 from deepibl.networks import load_network
+from deepibl.runtime.provenance import file_content
 from matlab_compat.simplenn import SimpleNN
 
 NS = (1, 5, 10)
@@ -132,8 +133,8 @@ def found_by(
             cache = stack.enter_context(BackboneCache(net, given.first, **kept))
         for part in ("q", "db"):
             paths = dataset.image_paths(part)
-            identity = identity_of(net, settings.scales)[:16]
-            file = given.keep / f"{dataset.name}_{part}_{identity}_{settings.precision}.bin"
+            made_of = provenance(net, "/", paths, settings, cache, file_content)
+            file = given.keep / f"{dataset.name}_{part}_{made_of.digest[:16]}.bin"
             if not file.exists():
                 extract_to_file(net, "/", paths, file, backbone=cache, settings=settings)
             rows.append(crop_features(read_features(file, count=len(paths)), dim))

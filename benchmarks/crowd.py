@@ -30,7 +30,7 @@ PARTS = v2.RandomResizedCrop(160, (0.1, 0.6))  # about the scale of the photos, 
 AT_ONCE = 16  # parts of a photo that are described together
 
 
-def asked(net: SimpleNN, real: Path, precision: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def city_descriptors(net: SimpleNN, real: Path, precision: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Descriptors of the database and of the queries, and (Q, D) which are right."""
     sets = {name: each for name, each in data_sets(real).items() if name in SETS}
     database, queries, right = [], [], []
@@ -70,7 +70,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     net = load_network(given.network)
-    database, queries, right = asked(net, given.real, given.precision)
+    database, queries, right = city_descriptors(net, given.real, given.precision)
     np.save(given.out / "queries.npy", queries)
     np.save(given.out / "right.npy", right)
     rows = np.lib.format.open_memmap(

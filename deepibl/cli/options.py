@@ -107,9 +107,13 @@ def computes(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _GOES_WITH = {  # options that do nothing without another one
-    "matcher": "rerank", "near": "within", "within": "near", "pairs_root": "pairs", "attribution": "tiles",
+    "matcher": "rerank",
+    "near": "within",
+    "within": "near",
+    "pairs_root": "pairs",
+    "attribution": "tiles",
     "images": "city",
-}  # fmt: skip
+}
 _ARE_OF = {"dataset": ("threshold", "training_threshold", "skip_unknown"), "index_file": ("features",)}
 
 
