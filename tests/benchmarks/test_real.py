@@ -95,11 +95,25 @@ def test_backends_are_compared_on_a_file_of_descriptors(
 ) -> None:
     rows = np.random.default_rng(0).standard_normal((800, 32)).astype(np.float32)
     np.save(tmp_path / "real.npy", rows / np.linalg.norm(rows, axis=1, keepdims=True))
-    scale.main(["--real", str(tmp_path / "real.npy"), "--images", "300", "600", "--milvus", "60"])
+    scale.main(
+        [
+            "--real",
+            str(tmp_path / "real.npy"),
+            "--images",
+            "300",
+            "600",
+            "--milvus",
+            "60",
+            "--codes",
+            "16",
+            "8",
+        ]
+    )
     page = capsys.readouterr().out
     assert page.count("### Bytes") == 2
     for backend in ("exact, float32 | 600", "ivfpq, 16 bytes | 300", "hnsw, 8 bits | 600"):
         assert f"| {backend} |" in page
+    assert "ivfpq, 8 bytes" in page and "ivfpq, 64 bytes" not in page
 
 
 def test_precisions_that_the_processor_lacks_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepibl.errors import IndexFileError
-from deepibl.search.compressed import CompressedIndex, require_fit
+from deepibl.search.compressed import CompressedIndex, Structure, require_fit
 from deepibl.search.exact import nearest
 from matlab_compat import yael
 from matlab_compat.errors import ArgumentError
@@ -74,3 +74,18 @@ def test_a_structure_of_other_descriptors_is_refused(places) -> None:
 def test_codes_that_do_not_divide_the_dimensions_are_refused(places) -> None:
     with pytest.raises(ArgumentError, match="divide the 32"):
         CompressedIndex.build(places[0], code_bytes=5)
+
+
+@pytest.mark.parametrize(("kind", "effort"), [("ivfpq", 32), ("hnsw", 512)])
+def test_the_effort_by_default_is_that_of_the_documents(places, kind: str, effort: int, monkeypatch) -> None:
+    rows, queries = places
+    made, seen = CompressedIndex.build(rows, kind), []
+    search = Structure.candidates
+
+    def watched(self: Structure, asked: np.ndarray, count: int, given: int) -> np.ndarray:
+        seen.append(given)
+        return search(self, asked, count, given)
+
+    monkeypatch.setattr(Structure, "candidates", watched)
+    made.nearest(queries, 5)
+    assert seen == [effort]
