@@ -4,6 +4,7 @@ A header of 20 bytes is five integers: a type MOPT (its digits: byte order, 0, s
 whether complex and the length of the name. Numeric matrices are doubles in MATLAB, however they are stored.
 """
 
+import inspect
 import io
 import math
 import os
@@ -21,6 +22,10 @@ HEADER_BYTES = 20
 STORAGE = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
 CHAR, SPARSE = 1, 2
 CLASSNAMES = {0: "double", CHAR: "char", SPARSE: "sparse"}
+# newer SciPy warns unless it is told which of its two kinds of sparse matrices to return
+SPMATRIX: dict[str, Any] = (
+    {"spmatrix": True} if "spmatrix" in inspect.signature(scipy.io.loadmat).parameters else {}
+)
 
 
 class Entry(NamedTuple):
@@ -119,5 +124,5 @@ class Mat4File:
         """The matrix as scipy returns it: numeric, of single characters, or sparse in coordinate form."""
         content = io.BytesIO(self._read(entry.start, entry.nbytes))
         with mat_damage(), np.errstate(invalid="ignore"):  # of sparse positions that are not numbers
-            (value,) = scipy.io.loadmat(content, chars_as_strings=False).values()
+            (value,) = scipy.io.loadmat(content, chars_as_strings=False, **SPMATRIX).values()
         return value

@@ -10,6 +10,7 @@ import scipy.sparse
 
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
+from matlab_compat.matfile.v4 import SPMATRIX
 from tests.matlab_same import assert_same
 from tests.unit.matlab_compat.test_matfile_octave import octave
 
@@ -113,7 +114,7 @@ def test_scipy_reads_what_is_written(tmp_path: Path) -> None:
         "none": StructArray((1, 0), (), []),
     }
     matfile.save(tmp_path / "a.mat", given)
-    found = scipy.io.loadmat(tmp_path / "a.mat")
+    found = scipy.io.loadmat(tmp_path / "a.mat", **SPMATRIX)
     assert found["text"].tolist() == ["t\0e"]
     assert found["wide"].tolist() == ["Zürich 東京"]
     assert found["cell"][0, 0].tolist() == ["a"]
@@ -128,7 +129,7 @@ def test_scipy_reads_what_is_written(tmp_path: Path) -> None:
 def test_entries_of_a_sparse_matrix_that_are_given_twice_are_added(tmp_path: Path) -> None:
     given = scipy.sparse.coo_matrix(([1.0, 2, 4], ([1, 1, 0], [0, 0, 0])), (2, 1))
     matfile.save(tmp_path / "a.mat", {"x": given})
-    assert scipy.io.loadmat(tmp_path / "a.mat")["x"].toarray().tolist() == [[4], [3]]
+    assert scipy.io.loadmat(tmp_path / "a.mat", **SPMATRIX)["x"].toarray().tolist() == [[4], [3]]
     assert given.nnz == 3
 
 
