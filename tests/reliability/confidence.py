@@ -1,4 +1,4 @@
-"""Whether the confidence of answers is what is observed: the table of docs/results.md.
+"""Whether the confidence of answers is what is observed: the table of docs/measuring.md.
 
     python -m tests.reliability.confidence NET DB.csv=QUERIES.csv … --elsewhere PHOTOS …
 
