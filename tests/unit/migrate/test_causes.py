@@ -14,7 +14,6 @@ from deepibl.features.extraction import extract
 from deepibl.migrate.causes import on_a_cpu
 from deepibl.migrate.verify import read_reference, verify_features
 from deepibl.networks.build import append_pca
-from deepibl.networks.io import load_network
 from matlab_compat import matfile
 from matlab_compat.matfile.values import MatObject
 from matlab_compat.nn.normalise import approximate_power, vl_nnnormalize
@@ -27,7 +26,7 @@ Setting = tuple[Path, SimpleNN, list[str], np.ndarray]
 SIZES = [(96, 64), (64, 96), (64, 64), (96, 96), (80, 64), (64, 80)]
 
 
-def network(folder: Path, name: str) -> SimpleNN:
+def network() -> SimpleNN:
     """Filters of colour and place, L2 at each pixel, the mean over the image, L2."""
     generator = np.random.default_rng(3)
     filters = generator.standard_normal((8, 8, 3, 12)).astype(np.float32)
@@ -42,8 +41,7 @@ def network(folder: Path, name: str) -> SimpleNN:
     last = {"type": "normalize", "name": "norm2", "param": np.array([[24, 1e-12, 1, 0.5]])}
     mean = np.array([110, 120, 140], np.float32).reshape(1, 1, 3)
     meta = {"normalization": {"averageImage": mean}}
-    matfile.save_objects(folder / name, {"layers": [conv, norm, pool, last], "meta": meta})
-    return load_network(folder / name)
+    return SimpleNN.from_matlab({"layers": [conv, norm, pool, last], "meta": meta})
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +53,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     for name in names:
         coarse = generator.integers(0, 256, (12, 12, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC).save(folder / name)
-    net = network(folder, "net.mat")
+    net = network()
     return folder, net, names, extract(net, names, root=folder)
 
 
@@ -96,7 +94,7 @@ def test_what_matlab_did_to_its_images_is_named(setting: Setting, words: str) ->
 
 
 def test_another_size_is_named_with_the_option(tmp_path: Path) -> None:
-    net = network(tmp_path, "net.mat")
+    net = network()
     coarse = np.random.default_rng(1).integers(0, 256, (150, 200, 3), dtype=np.uint8)
     Image.fromarray(coarse).resize((800, 600), Image.Resampling.BICUBIC).save(tmp_path / "a.png")
     small = extract(net, ["a.png"], root=tmp_path, resize=320)
