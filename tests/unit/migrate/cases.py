@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tomllib
 from PIL import Image, ImageEnhance
 
 from deepibl import dbPitts, trainGaussKernalInd
 from deepibl.datasets.dbstruct import write_dbstruct
 from deepibl.demo.playground import make_playground
 from deepibl.migrate.translate import migrate_file
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[3]
 CASES = ROOT.parent / "shared" / "cases" / "migrate"
