@@ -30,7 +30,11 @@ def atomic_output(path: StrPath) -> Iterator[Path]:
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "this is a folder, not a file to write", os.fspath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+    except OSError as error:
+        error.filename = os.fspath(path)  # not the temporary name, which nobody gave
+        raise
     os.close(handle)
     temporary = Path(name)
     try:

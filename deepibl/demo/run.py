@@ -16,7 +16,7 @@ from deepibl.datasets.catalog import database_places, query_places
 from deepibl.datasets.geo import metres_between
 from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import how_many
-from deepibl.evaluation.evaluate import evaluate_index, recall_table
+from deepibl.evaluation.evaluate import evaluate_index, recall_lines
 from deepibl.evaluation.measures import recall_at_n
 from deepibl.images import read_image
 from deepibl.networks.io import load_network
@@ -84,18 +84,17 @@ def _show(place: Path, name: str, database: Path, queries: Path, say: Say) -> fl
     command = f"deepibl evaluate --index {index_file} --queries {queries} --report {place / 'report'}"
     say(f"$ {command}")
     evaluation = evaluate_index(net, index_file, queries, label=DEFAULT_NETWORK)
-    say(recall_table(evaluation, most=10).rstrip())
+    say(recall_lines(evaluation))
     dataset = evaluation.dataset
     right = [len(dataset.positives(query)) for query in range(dataset.query_count)]
     chance, pixels = np.mean(right) / dataset.database_size, raw_pixel_recall(dataset)
-    recall = float(evaluation.result.at(1))
-    say(f"Recall@1: {recall:.2f}; of a random answer: {chance:.2f}; of tiny grey pictures: {pixels:.2f}")
+    say(f"Recall@1 of a random answer: {100 * chance:.1f}; of tiny grey pictures: {100 * pixels:.1f}")
 
     page = write_report(evaluation, place / "report", command)
     say(f"\n4. A page with the map, and pictures of right and wrong answers: {page.resolve()}")
     say(f"\nAll is left in {place.resolve()}: the photos, {index_file.name}, report/")
     say(f"Drop photos on a page: deepibl serve --index {index_file}; your own: deepibl index PHOTOS")
-    return recall
+    return float(evaluation.result.at(1))
 
 
 def raw_pixel_recall(dataset: PlaceDataset, size: tuple[int, int] = (24, 32)) -> float:

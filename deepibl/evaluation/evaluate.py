@@ -288,12 +288,9 @@ def recall_lines(evaluation: Evaluation, ns: Sequence[int] = (1, 5, 10, 20)) -> 
     return "\n".join([*_head(evaluation), f"{line(result)}  in percent, 95 % intervals by Wilson", *groups])
 
 
-def recall_table(evaluation: Evaluation, most: int = 100) -> str:
-    """Recall@N up to `most` in the original's lines (N of three digits, four decimals), groups beside it.
-
-    N beyond the database are left out.
-    """
-    result, most = evaluation.result, min(most, max(evaluation.dataset.database_size, 1))
+def recall_table(evaluation: Evaluation) -> str:
+    """Recall@N in the original's lines (N of three digits), up to the database's size; groups beside it."""
+    result, most = evaluation.result, max(evaluation.dataset.database_size, 1)
     groups = result.by_group()
     lines = _head(evaluation)
     if groups:

@@ -174,8 +174,9 @@ def fit_calibration(
         weights.append(np.full(len(who), share / max(1, len(who))))
     questions, hits = len(right[0]), int(right[0].sum())
     x, y, fold, weight = (np.concatenate(parts) for parts in (rows, right, folds, weights))
+    alone = f", and others {spot:g} m away" if spot > 0 and questions < len(asked) else ""
     needs = (
-        (LEAST[0], questions, f"{source} with positions"),
+        (LEAST[0], questions, f"{source} with positions{alone}"),
         (LEAST[1], hits, f"{source} that find another within {threshold:g} m"),
         (LEAST[1], len(y) - hits, "wrong answers"),
     )

@@ -84,3 +84,15 @@ def test_every_difference_that_a_test_mentions_is_in_the_list() -> None:
                 mentioned |= {name.strip() for name in names.split(",")}
     assert mentioned
     assert mentioned <= known
+
+
+def test_links_and_pictures_of_the_site_lead_to_files_of_docs() -> None:
+    docs = ROOT / "docs"
+    for page in docs.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for included in re.findall(r'^--8<-- "([^":]+)', text, re.MULTILINE):
+            text += (ROOT / included).read_text(encoding="utf-8")
+        targets = [each for each in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in each]
+        outside = [each for each in targets if each.startswith("../") or not (docs / each).is_file()]
+        assert not outside, page.name
+        assert "<img" not in text, f"{page.name}: mkdocs leaves the addresses of HTML as they are"

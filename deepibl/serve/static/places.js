@@ -90,7 +90,7 @@ export function where(line, { estimate }, whole = false) {
   if (whole) line.append("Taken at about ");
   position(line, estimate);
   const images = estimate.images === 1 ? "one image" : `${estimate.images} images that agree`;
-  const spread = estimate.spread === null ? "" : `, spread ${estimate.spread.toFixed(0)} m`;
+  const spread = estimate.spread === null ? "" : `, spread ${estimate.spread.toFixed(0)}\u00a0m`;
   line.append(whole ? `, by ${images}${spread}.` : spread);
 }
 

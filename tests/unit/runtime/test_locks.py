@@ -1,4 +1,4 @@
-"""Locks of files: who has one, and what happens where none can be made."""
+"""Locks of files: who has one, and what happens where no file can be made."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ from filelock import FileLock
 from deepibl.features.partial import PartialFeatures
 from deepibl.runtime.files import hold
 from deepibl.runtime.provenance import Provenance
+from matlab_compat.files import atomic_output
 
 
 def test_a_lock_is_held_once(tmp_path: Path) -> None:
@@ -23,6 +24,13 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
 def test_a_lock_that_cannot_be_made_is_not_called_held() -> None:
     with pytest.raises(OSError, match=r"/proc/a\.lock"):
         hold(FileLock("/proc/a.lock"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, which takes no files")
+def test_an_output_that_cannot_be_made_is_named_as_it_was_given() -> None:
+    with pytest.raises(OSError) as refused, atomic_output("/proc/a.csv"):
+        pass
+    assert refused.value.filename == "/proc/a.csv"
 
 
 def test_the_lock_is_free_after_an_error_on_closing(tmp_path: Path) -> None:

@@ -103,6 +103,10 @@ def test_images_of_one_spot_do_not_answer_each_other() -> None:
     [
         (np.full((300, 2), np.nan), "it takes 50 images of the index with positions; there are 0"),
         (street(15), "it takes 50 images of the index with positions; there are 15"),
+        (
+            np.zeros((60, 2)),
+            "it takes 50 images of the index with positions, and others 2 m away; there are 0",
+        ),
         (street(300, 100.0), "it takes 20 images of the index that find another within 25 m; there are 0"),
     ],
 )

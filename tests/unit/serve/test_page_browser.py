@@ -141,6 +141,8 @@ def test_several_photos_make_a_list_of_answers(opened, city):
         assert link.get_attribute("href").startswith("https://www.openstreetmap.org/")
         assert len(row.find_elements("css selector", ".answers img")) == 3
         assert row.find_element("class name", "verdict").text
+    spreads = [row.find_element("class name", "position").get_attribute("textContent") for row in rows[:2]]
+    assert any(each.endswith("\xa0m") for each in spreads)  # the unit stays in the number's line
     assert "holds text" in rows[2].find_element("class name", "verdict").text
     wait(opened, lambda: loaded(opened, "#photos > li:first-child img"))
     for number, photo in enumerate(photos[:2]):
