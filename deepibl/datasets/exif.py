@@ -62,8 +62,16 @@ def _in_exif(gps: Mapping[int, Any], axis: str) -> tuple[list[float], str] | Non
         parts, own = parse_degrees(numbers.strip("\0 "))
         return parts, own or letter
     values: Any = numbers if isinstance(numbers, tuple | list) else [numbers]
-    parts = [] if numbers is None else [float(value) for value in values]
+    parts = [] if numbers is None else [_number(value) for value in values]
     return (parts, letter) if parts and not math.isnan(parts[0]) else None
+
+
+def _number(value: Any) -> float:
+    """A number of EXIF; 0/0 is NaN, which Pillow before 12.3 divides."""
+    try:
+        return float(value)
+    except ZeroDivisionError:
+        return math.nan
 
 
 def _in_xmp(xmp: bytes, axis: str) -> tuple[list[float], str] | None:
