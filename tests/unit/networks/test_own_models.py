@@ -279,6 +279,8 @@ def test_the_commands_take_such_networks(tmp_path: Path, monkeypatch: pytest.Mon
         assert names[2] in json.dumps(json.loads(found.stdout)[photo]), found.output
     unnamed = command.invoke(app, ["localize", photo, "--index", "city.idx"])
     assert isinstance(unnamed.exception, ArgumentError) and "a program" in str(unnamed.exception)
+    asked = command.invoke(app, ["evaluate", "--index", "city.idx", "--queries", "images/queries"])
+    assert "of evaluate, first" in str(asked.exception)
 
 
 def test_a_model_of_descriptors_is_verified(tmp_path: Path) -> None:
