@@ -101,12 +101,10 @@ def write_pairs(
     for row in named:
         row[:] = [os.path.relpath(each, top).replace(os.sep, "/") for each in row]
         for name in row:
-            if name.startswith("../") or any(map(str.isspace, name)):
+            if name.startswith("../") or any(each.isspace() or "\ud800" <= each < "\ue000" for each in name):
                 raise ArgumentError(
-                    f"{name!r}, relative to {top}: hloc's pairs hold names below one folder, without spaces"
+                    f"{name!r}, relative to {top}: hloc takes UTF-8 names below one folder, without spaces"
                 )
     lines = [f"{query} {match}\n" for query, *matches in named for match in matches]
     write_text(path, "".join(lines))
-    return (
-        f"{path}: {how_many(len(lines), 'pair')} of {how_many(len(named), 'image')}, names relative to {top}"
-    )
+    return f"{path}: {how_many(len(lines), 'pair')} of {how_many(len(named), 'image')}, names below {top}"

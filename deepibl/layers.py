@@ -177,7 +177,7 @@ class GeM(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if p <= 0:
+        if not 0 < p < math.inf:
             raise ArgumentError(f"GeM's power must be positive; got {p}")
         self.first, self.eps = p, eps
         self.p = nn.Parameter(torch.empty(1, device=device, dtype=dtype), requires_grad=learn_p)

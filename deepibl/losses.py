@@ -286,9 +286,7 @@ def _tuples(query: Tensor, positive: Tensor, negatives: Tensor, mask: Tensor | N
     if mask is None:
         mask = torch.ones(negatives.shape[:2], dtype=torch.bool, device=negatives.device)
     elif mask.shape != negatives.shape[:2]:
-        raise ArgumentError(
-            f"mask of shape {tuple(mask.shape)}: expected (B, M) = {tuple(negatives.shape[:2])}"
-        )
+        raise ArgumentError(f"mask of {tuple(mask.shape)}: expected (B, M) = {tuple(negatives.shape[:2])}")
     mask = mask.bool()
     exact = torch.promote_types(query.dtype, torch.float32)
     return Tuples(

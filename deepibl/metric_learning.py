@@ -65,9 +65,7 @@ def _from_indices(
     elif len(indices) == 4:
         pairs = ((indices[0], indices[1]), (indices[2], indices[3]))
     else:
-        raise ArgumentError(
-            f"an indices_tuple has 3 tensors (triplets) or 4 (pairs), this one {len(indices)}"
-        )
+        raise ArgumentError(f"an indices_tuple has 3 tensors (triplets) or 4 (pairs), not {len(indices)}")
     masks = torch.zeros(2, *shape, dtype=torch.bool, device=device)
     for mask, (rows, columns) in zip(masks, pairs, strict=True):
         mask[rows, columns] = True

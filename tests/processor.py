@@ -2,10 +2,9 @@
 
 import pytest
 
-from deepibl.engine import onednn, quantised
+from deepibl.engine import onednn
 
 int8_here = pytest.mark.skipif(
-    not onednn.instructions("int8") or bool(onednn.available() or quantised.available()),
-    reason="no int8 on this processor",
+    not onednn.instructions("int8") or bool(onednn.available()), reason="no int8 on this processor"
 )
 bf16_here = pytest.mark.skipif(not onednn.instructions("bf16"), reason="no bf16 on this processor")

@@ -161,7 +161,9 @@ def find_net(net: StrPath) -> Path:
 def net_of_index(net: str | None, places: Any) -> Path:
     """--net, or the network that an index names; never a program, as an index may come from anywhere."""
     if net is None and Path(places.network_path).suffix == ".py":
-        raise ArgumentError(f"the index was made by {places.network_path}, a program: name it with --net")
+        raise ArgumentError(
+            f"the index was made by {places.network_path}, a program: name it (--net; of evaluate, first)"
+        )
     return find_net(net or places.network_path)
 
 
@@ -174,9 +176,7 @@ def choose_device(name: str) -> str:
     if name.split(":")[0] not in ("cpu", "cuda"):
         raise ArgumentError(f"--device must be one of auto, cpu, cuda; got {name!r}")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ArgumentError(
-            "--device cuda: this machine has no CUDA device that torch can use; try --device cpu"
-        )
+        raise ArgumentError("--device cuda: this machine has no CUDA device that torch can use; take cpu")
     return name
 
 

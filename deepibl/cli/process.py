@@ -5,6 +5,7 @@ speed calls `prepare_process` once, before its first large computation.
 """
 
 import ctypes
+import io
 import sys
 import warnings
 from functools import lru_cache
@@ -18,8 +19,10 @@ _MEGABYTE = 1 << 20
 
 def prepare_process() -> None:
     """Keeps freed memory for the next allocation, loads faiss with this processor's kernels, says warnings in
-    one line. Signal handlers of the command belong here, too.
+    one line, and prints any file name. Signal handlers of the command belong here, too.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that are not in the output's encoding
     warnings.formatwarning = lambda message, *_, **__: f"deepibl: warning: {message}\n"
     keep_buffers()
     choose_kernels()

@@ -107,13 +107,16 @@ class PackedConvolution:
         """The filters packed for maps (N, C, H, W) of this size."""
         key = tuple(size)
         if key not in self._packed:
-            filters = self._weight if isinstance(self._weight, Tensor) else self._weight()
-            geometry = (self._pad, self._stride, self._dilate, self._groups)
-            packed = torch.ops.mkldnn._reorder_convolution_weight(filters, *geometry, list(key))
+            packed = self._pack(list(key))
             layout = torch.ops.mkldnn._get_mkldnn_serialized_md
             same = (each for each in self._packed.values() if torch.equal(layout(each), layout(packed)))
             self._packed[key] = next(same, packed)
         return self._packed[key]
+
+    def _pack(self, size: list[int]) -> Tensor:
+        filters = self._weight if isinstance(self._weight, Tensor) else self._weight()
+        geometry = (self._pad, self._stride, self._dilate, self._groups)
+        return torch.ops.mkldnn._reorder_convolution_weight(filters, *geometry, size)
 
 
 class Workers:

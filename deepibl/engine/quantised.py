@@ -95,7 +95,7 @@ class QuantisedConvolution(PackedConvolution):
         after: Any = scale, zero, kind, self._after, [], ""
         return torch.ops.onednn.qconv2d_pointwise(x, *self.incoming, *filters, *geometry, *after)
 
-    def _pack(self, size: list[int]) -> Tensor:
+    def _pack(self, size: list[int]) -> Tensor:  # called by `packed`
         geometry = (self._stride, self._pad, self._dilate, self._groups)
         return torch.ops.onednn.qconv_prepack(self.filters, self.scales, *self.incoming, *geometry, size)
 
@@ -120,10 +120,8 @@ class QuantisedBackbone(FusedBackbone):
         self, net: SimpleNN, stop: int, ranges: Mapping[int, Range], *, channels: int | None = 3
     ) -> None:
         super().__init__(net, 0, "fp32")
-        self._in_range, self._gain = (
-            in_range(net, stop, channels),
-            max(map(gain, list(net)[:stop]), default=1.0),
-        )
+        self._in_range = in_range(net, stop, channels)
+        self._gain = max(map(gain, list(net)[:stop]), default=1.0)
         found = groups(net, stop, channels)
         if strange := sorted(set(ranges) - {group.position for group in found if group.plain}):
             raise ArgumentError(

@@ -129,9 +129,7 @@ def measure(net: nn.Module, prepared: Iterable[Tensor]) -> Scales:
                 if position in found:
                     low, high = (float(bound) for bound in maps.aminmax())
                     if not (math.isfinite(low) and math.isfinite(high)):
-                        raise ArgumentError(
-                            f"the input of the network's layer {position} (from 0) is not finite"
-                        )
+                        raise ArgumentError(f"the input of its layer {position} (from 0) is not finite")
                     found[position] = min(found[position][0], low), max(found[position][1], high)
                 maps = layer(maps)
     if not count:

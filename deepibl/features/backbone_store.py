@@ -71,9 +71,7 @@ class FileStore:
         self._lock = FileLock(self.folder / "lock")
         self.folder.mkdir(parents=True, exist_ok=True)
         if not hold(self._lock):
-            raise FeatureFileError(
-                f"{self.folder} is in use by another run: wait for it, or give another folder"
-            )
+            raise FeatureFileError(f"{self.folder} is in use by another run: wait, or give another folder")
         self._torn = self.folder / "torn"  # what is being written
         self._unchecked = {path.stem for path in self.folder.glob("*.npy")}
         self.used = sum(path.stat().st_size for path in self.folder.glob("*.npy"))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,6 +48,13 @@ class Preprocessing:
     size: tuple[int, int] | None = None
     scale: float = 1 / 255
     bgr: bool = False
+
+    def __post_init__(self) -> None:
+        size, most = self.size or (1, 1), 255 * self.scale
+        if not len(self.mean) == len(self.std) == 3 or min(self.std) <= 0 or max(self.mean) > most:
+            raise ArgumentError(f"mean and std: 3 numbers, of pixels 0..{most:g} (times scale); got {self}")
+        if len(size) != 2 or min(size) < 1:
+            raise ArgumentError(f"size must be a side or (height, width), in pixels from 1 on; got {size}")
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), RGB, 0..255, normalised."""
@@ -90,7 +98,8 @@ class TorchExtractor(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Prepared images -> descriptors (N, D, 1, 1) of length 1."""
-        found = self.backbone(x)
+        dtype = next((weight.dtype for weight in self.backbone.parameters()), x.dtype)
+        found = self.backbone(x.to(dtype) if dtype.is_floating_point else x)  # of half precision, too
         found = found[0] if isinstance(found, tuple | list) and found else found  # BoQ adds its attentions
         if not isinstance(found, Tensor) or found.ndim not in (2, 4):
             what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
@@ -130,8 +139,11 @@ def from_torch(
         see `with_netvlad`.
     name, args: how the model is built, for `save_network`: 'torchvision:NAME' or 'timm:NAME' and the
         arguments of the library's function, as {'num_classes': 0}. A timm model is known without.
-    Raises ArgumentError: an unknown head or layer.
+    Raises ArgumentError: an unknown head, layer or library, numbers that images cannot be prepared with.
     """
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(f"model must be a torch module, not a {type(model).__name__}")
+    name = name and parse_name(name).net_id
     about = getattr(model, "pretrained_cfg", None) or {}
     if not name and about.get("architecture") and type(model).__module__.startswith("timm."):
         name = f"timm:{about['architecture']}"
@@ -146,9 +158,10 @@ def from_torch(
                 f"head must be {', '.join(_POOLINGS)} or a module (NetVLAD: with_netvlad()); got {head!r}"
             )
         head = nn.Sequential(_POOLINGS[head](), WholeL2Normalize())
-    size = (size, size) if isinstance(size, int) else size
     size = own_size(model) if size is None and layer is None else size
-    preprocessing = Preprocessing(tuple(mean), tuple(std), size and tuple(size), scale, bgr)  # type: ignore
+    sides = None if size is None else tuple(map(int, np.ravel(size))) * (1 + (np.size(size) == 1))
+    means, deviations = (tuple(map(float, np.ravel(each))) for each in (mean, std))
+    preprocessing = Preprocessing(means, deviations, sides, scale, bgr)  # type: ignore[arg-type]  # it checks
     if layer is not None:
         model = FeatureMaps(model, layer)
         recipe["size"] = model.size  # a library's model is built again for images of any size
@@ -191,17 +204,29 @@ def netvlad_head(layer: NetVLAD) -> nn.Module:
 def recipe_of(net: TorchExtractor) -> str:
     """How to build the network's modules, as JSON.
 
-    Raises NetworkFormatError where a library's model is named that has other weights than the network.
+    Raises NetworkFormatError where a library's model is named that has other weights or layers.
     """
     recipe = net.recipe or {"model": type(net.backbone).__qualname__, "head": type(net.head).__qualname__}
+    text = json.dumps({**recipe, "preprocessing": dataclasses.asdict(net.preprocessing)}, sort_keys=True)
     if is_torch_id(recipe["model"]):
         model = net.backbone.model if isinstance(net.backbone, FeatureMaps) else net.backbone
         if wrong := _unlike(recipe, model.state_dict()):
+            wrong = f"has no such weights as this network's {wrong}"
+        elif recipe["head"] in (*_POOLINGS, "netvlad"):  # strides and activations change no weight's shape
+            with torch.random.fork_rng(devices=[]):
+                made = _build(json.loads(text), net.state_dict())
+            lines = (_UNUSED.sub("", repr(each)).splitlines() for each in (made, net))
+            unlike = (f"has{a} where this network has{b}" for a, b in zip(*lines, strict=False) if a != b)
+            wrong = re.sub(" +", " ", next(unlike, ""))
+        if wrong:
             raise NetworkFormatError(
-                f"{recipe['model']} ({recipe['args']}) has no such weights as this network's {wrong}: give "
-                "from_torch the name and args that the model was built with"
+                f"{recipe['model']} ({recipe['args']}) {wrong}: give from_torch the name and args that the "
+                "model was built with"
             )
-    return json.dumps({**recipe, "preprocessing": dataclasses.asdict(net.preprocessing)}, sort_keys=True)
+    return text
+
+
+_UNUSED = re.compile(r"\n *\(\w+\): (Identity|Drop\w*)\(.*")  # lines of a repr without effect in eval mode
 
 
 def _unlike(recipe: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deepibl.networks.identity import Extractor, provenance
+from deepibl.runtime.devices import device_of
 from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.files import StrPath, atomic_output
@@ -80,7 +81,7 @@ def gives_descriptors(net: Extractor) -> bool:
     sizes = []
     with torch.no_grad():
         for side in SIDE, (SIDE[0] * 2, SIDE[1] * 2):
-            image = torch.zeros(1, input_channels(net), *side)
+            image = torch.zeros(1, input_channels(net), *side, device=device_of(net))  # type: ignore[arg-type]
             found = net(image if isinstance(net, Network) else net.prepare(image))
             if not isinstance(found, Tensor):
                 raise NetworkFormatError(
@@ -96,7 +97,7 @@ def exported(net: Extractor) -> torch.export.ExportedProgram:
     Raises NetworkFormatError where torch cannot trace it.
     """
     describer = DescriptorModule(net)
-    example = torch.rand(2, describer.channels, *SIDE) * 255
+    example = torch.rand(2, describer.channels, *SIDE, device=device_of(describer)) * 255
     free = torch.export.Dim.DYNAMIC
     try:
         with torch.no_grad(), warnings.catch_warnings():

@@ -195,13 +195,14 @@ def _run(model: nn.Module) -> tuple[list[tuple[str, tuple[int, ...] | None]], tu
     try:
         model.eval()
         state = {name: x.to("meta") for name, x in [*model.named_parameters(), *model.named_buffers()]}
-        real = next((x.device for x in model.parameters()), torch.device("cpu"))
+        first = next(model.parameters(), torch.zeros(0))
+        dtype = first.dtype if first.is_floating_point() else torch.float32
         for size in (SIZE, own):
-            for device in ("meta", real):  # a few models compute with the values of their buffers
+            for device in ("meta", first.device):  # a few models compute with the values of their buffers
                 events.clear()
                 try:
                     with torch.no_grad():
-                        image = torch.zeros(1, 3, *size, device=device)
+                        image = torch.zeros(1, 3, *size, device=device, dtype=dtype)
                         torch.func.functional_call(model, state if device == "meta" else {}, (image,))
                     return list(events), size
                 except Exception as error:  # models raise what they like

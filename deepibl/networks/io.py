@@ -110,9 +110,7 @@ def _in_file(path: StrPath) -> Iterator[None]:
 def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
     """The JSON form of a MATLAB value; long arrays go to `tensors` under names that begin with `path`."""
     if path.count(".") > _DEEPEST:
-        raise NetworkFormatError(
-            f"the network's values are nested more than {_DEEPEST} deep, at {path[:80]}…"
-        )
+        raise NetworkFormatError(f"its values are nested more than {_DEEPEST} deep, at {path[:80]}…")
 
     def inner(child: Any, name: Any) -> Any:
         return _encode(child, f"{path}.{name}" if path else str(name), tensors)
@@ -150,9 +148,7 @@ def _encode_numbers(value: Any, path: str, tensors: dict[str, np.ndarray]) -> di
     if isinstance(value, bool | int | float | np.generic):
         value = np.asarray(value)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
-        raise NetworkFormatError(
-            f"{path}: {describe(value)} cannot be written to a .safetensors file; use .mat"
-        )
+        raise NetworkFormatError(f"{path}: {describe(value)} cannot be in a .safetensors file; use .mat")
     entry = {"class": value.dtype.name, "shape": list(np.atleast_2d(value).shape)}
     if value.size <= _INLINE:
         return entry | {"data": value.ravel("F").tolist()}
@@ -276,9 +272,7 @@ def load_network(
         made = runpy.run_path(os.fspath(path)).get("network")
         net = made() if callable(made) else None
         if not isinstance(net, nn.Module) or not hasattr(net, "prepare"):
-            raise NetworkFormatError(
-                f"{path} must have a function network() that returns from_torch(model, …)"
-            )
+            raise NetworkFormatError(f"{path} needs a function network() that returns from_torch(model, …)")
         return net.eval().to(device)
     if path.suffix in _ONE_WAY:
         raise NetworkFormatError(f"{path} cannot be read: {_ONE_WAY[path.suffix]}")

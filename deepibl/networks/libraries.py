@@ -82,7 +82,7 @@ def library_model(library: str, model: str, *, pretrained: bool = False, **args:
         library != "timm" and known not in model_names(library)
     ):
         hint = did_you_mean(known, model_names(library))
-        raise ArgumentError(f"{library} has no model {model!r}{hint} deepibl.list_networks() has all")
+        raise ArgumentError(f"{library} has no model {model!r}{hint or ';'} deepibl.list_networks() has all")
     try:
         if library == "torchvision":
             from torchvision import models

@@ -85,9 +85,7 @@ class TorchBackbone(Layer):
         state = _weights_of(body)
         found = [matlab_text(name) for name in cell_list(fields.get("weightNames", []))]
         if sorted(found) != sorted(state):
-            raise ArgumentError(
-                f"its {len(found)} weights are not the {len(state)} of this {library}'s {model}"
-            )
+            raise ArgumentError(f"its {len(found)} weights are not the {len(state)} of {library}'s {model}")
         learned = [name.removeprefix("model.") for name, _ in body.named_parameters()]
         if split and not part:
             first = next((i for i, name in enumerate(learned) if name.startswith(f"{split}.")), None)

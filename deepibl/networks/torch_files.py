@@ -252,9 +252,7 @@ def _netvlad(state: Mapping[str, Tensor], kind: KeyMap) -> list[Layer]:
     centres, assign = _tensor(state, kind.centres, 2), _tensor(state, kind.assign, 4)
     clusters, width = centres.shape
     if tuple(assign.shape) != (clusters, width, 1, 1):
-        raise NetworkFormatError(
-            f"{kind.assign} has shape {tuple(assign.shape)}, centres {tuple(centres.shape)}"
-        )
+        raise NetworkFormatError(f"{kind.assign} has {tuple(assign.shape)}, centres {tuple(centres.shape)}")
     weights = [filters_to_matlab(assign), filters_to_matlab(-centres[:, :, None, None])]
     if kind.bias and kind.bias in state:
         weights.insert(1, _tensor(state, kind.bias, 1).numpy()[None])

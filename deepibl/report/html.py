@@ -6,11 +6,11 @@ that a file name could smuggle in.
 """
 
 import base64
-import functools
 import hashlib
 import io
 import os
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,11 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, /, **values: Any) -> str:
-    """The page of a template in `templates/` as HTML text."""
-    return _environment().get_template(template).render(values)
+    """The page of a template in `templates/` as HTML text, with ? for what is not UTF-8 in names."""
+    return _environment().get_template(template).render(values).encode("utf-8", "replace").decode()
 
 
-@functools.cache
+@cache
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -89,6 +89,4 @@ def match_page(results: Sequence[tuple[str, Answer]], *, title: str = "deepibl l
     results: pairs of a query's file name and its answer. Images are embedded as thumbnails of at
     most 320 pixels a side; one that cannot be read is shown as a grey box.
     """
-    return render(
-        "matches.html", results=results, title=title, thumbnail=functools.partial(thumbnail, side=320)
-    )
+    return render("matches.html", results=results, title=title, thumbnail=partial(thumbnail, side=320))

@@ -77,9 +77,7 @@ def outline(photo: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
     thick = max(1, round(min(height, width) / 130))
     font = ImageFont.load_default(9 * thick)
     for number, box in enumerate(boxes, start=1):
-        top, left, bottom, right = (
-            round(side * of) for side, of in zip(box, (height, width) * 2, strict=True)
-        )
+        top, left, bottom, right = (round(at * of) for at, of in zip(box, (height, width) * 2, strict=True))
         colour = PALETTE[(number - 1) % len(PALETTE)]
         pen.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=thick)
         at = left, max(9 * thick, top - thick)  # above the frame, where there is room

@@ -187,9 +187,8 @@ def estimate_at(places: np.ndarray, weights: np.ndarray, frame: str | None) -> E
     off = (off + 180) % 360 - 180 if frame == DEGREES else off  # the date line may be between
     points = np.where(used[:, None], in_space(places, frame), 0.0)
     spread = float(np.sqrt(weights @ metres(points, weights @ points) ** 2))
-    return Estimate(
-        int(used.sum()), spread if used.sum() > 1 else None, **_place(places[0] + weights @ off, frame)
-    )
+    count, place = int(used.sum()), _place(places[0] + weights @ off, frame)
+    return Estimate(count, spread if count > 1 else None, **place)
 
 
 def make_answer(

@@ -53,9 +53,7 @@ def as_csv(found: Mapping[str, Answer]) -> str:
     """A line a query; cells are empty where something is not known."""
     rows = [_record(*each) for each in found.items()]
     in_degrees = any(match.latitude is not None for answer in found.values() for match in answer)
-    titles = (
-        [title for title in rows[0] if in_degrees or title not in ("lat", "lon", "map_link")] if rows else []
-    )
+    titles = [each for each in _record("", Answer()) if in_degrees or each not in ("lat", "lon", "map_link")]
     text = io.StringIO()
     writer = csv.DictWriter(text, titles, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -118,7 +118,8 @@ def make_matcher(name: str) -> Matcher:
     module, _, attribute = name.partition(":")
     try:
         made = MATCHERS[name]() if not attribute else getattr(importlib.import_module(module), attribute)()
-    except (KeyError, ImportError, AttributeError) as problem:
+        _ = made.describe, made.match
+    except (KeyError, ImportError, AttributeError, TypeError) as problem:
         raise ArgumentError(
             f"the matcher must be one of {', '.join(MATCHERS)}, or MODULE:NAME of a class with describe and "
             f"match; {name!r} is neither ({problem})"

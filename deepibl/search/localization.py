@@ -201,9 +201,7 @@ def _described(
         return None, []
     photos = known.known()
     if (photos.frame is None) != (frame is None):
-        raise ArgumentError(
-            "queries and index need positions of one kind: both on the globe, or both in metres"
-        )
+        raise ArgumentError("queries and index need positions of one kind: on the globe, or in metres")
     features, kept, failures = extract(net, photos.names, root=photos.root, settings=settings)
     places = photos.positions if frame is None else to_degrees(photos.positions, photos.frame or DEGREES)
     return (features, places[kept]), failures
@@ -288,9 +286,8 @@ def out_of_range(index: Index, near: Any, within: float) -> str:
     """A sentence: no image is within metres of a position (2,), and how far the nearest is, if known."""
     metres = index.metres_from(near) if isinstance(index, PlaceIndex) else np.array([])
     known = f"; the nearest is {np.nanmin(metres):,.0f} m away" if np.isfinite(metres).any() else ""
-    return (
-        f"no image of the index is within {within:g} m of {', '.join(f'{each:.10g}' for each in near)}{known}"
-    )
+    place = ", ".join(f"{each:.10g}" for each in near)
+    return f"no image of the index is within {within:g} m of {place}{known}"
 
 
 def match_table(found: Mapping[str, Answer]) -> str:

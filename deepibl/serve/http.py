@@ -85,9 +85,7 @@ class Limits:
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not value > 0]
         if wrong:
-            raise ArgumentError(
-                f"limits of the page must be above 0; got {wrong[0]}={getattr(self, wrong[0])!r}"
-            )
+            raise ArgumentError(f"limits must be above 0; got {wrong[0]}={getattr(self, wrong[0])!r}")
 
 
 _ENVELOPE = 16_384  # bytes of a request besides the photo: boundaries, headers, fields

@@ -75,7 +75,7 @@ class DagLayer(MatlabFields):
         for name in self.fields:
             if name not in known:
                 hint = did_you_mean(name, known)
-                raise ArgumentError(f"no property {name!r}{hint} Known: {', '.join(known) or 'none'}")
+                raise ArgumentError(f"no property {name!r}{hint or '.'} Known: {', '.join(known) or 'none'}")
         if len(self.outputs) != 1 or not self.inputs:
             raise ArgumentError(f"inputs {self.inputs}, outputs {self.outputs}: expected inputs, one output")
 

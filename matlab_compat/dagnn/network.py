@@ -77,7 +77,7 @@ def known_name(name: str, names: Any, what: str, found: Any = None) -> Any:
     if name in names:
         return found(names, name) if found else name
     hint = did_you_mean(str(name), names)
-    raise ArgumentError(f"no {what} is named {name!r}{hint} Known: {', '.join(names)}")
+    raise ArgumentError(f"no {what} is named {name!r}{hint or '.'} Known: {', '.join(names)}")
 
 
 _ONE = np.ones((1, 1))

@@ -101,7 +101,7 @@ class MatlabFields(nn.Module):
         else:
             known = self.field_names()
             raise ArgumentError(
-                f"a layer of type {self.type} has no field {name!r}{did_you_mean(name, known)} "
+                f"a layer of type {self.type} has no field {name!r}{did_you_mean(name, known) or '.'} "
                 f"Known: {', '.join(known)}"
             )
 

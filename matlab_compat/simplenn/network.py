@@ -158,7 +158,7 @@ class SimpleNN(ImageNetwork):
         if found:
             raise ArgumentError(f"{len(found)} layers are named '{layer}' ({found}): give a position instead")
         hint = did_you_mean(layer, self.names)
-        raise ArgumentError(f"no layer is named '{layer}'{hint} Layers: {', '.join(self.names)}")
+        raise ArgumentError(f"no layer is named '{layer}'{hint or '.'} Layers: {', '.join(self.names)}")
 
     def layer(self, layer: LayerKey | slice) -> Any:
         """The layer of that name or position; of a slice, a network of those layers, which are shared.

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deepibl.layers import NetVLAD, TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
+from deepibl.layers import GeM, NetVLAD, TotalAvgPool, TotalMaxPool, WholeL2Normalize, vlad_aggregate
 from matlab_compat.errors import ArgumentError
 
 
@@ -135,5 +135,8 @@ def test_total_pooling_gives_ties_to_the_first_in_column_major_order() -> None:
 def test_sizes_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ArgumentError, match="positive"):
         NetVLAD(0, 4)
+    for power in (0.0, float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match=f"positive; got {power}"):
+            GeM(power)
     with pytest.raises(ArgumentError, match="7 channels"):
         NetVLAD(4, 8)(torch.zeros(1, 7, 2, 2))

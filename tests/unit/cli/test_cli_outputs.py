@@ -188,7 +188,7 @@ def test_pairs_are_those_of_the_answers_in_names_below_one_folder(
         "localize", *photos, "--index", city, "--top", 2, "--json", "--pairs", street / "pairs.txt"
     )
     answers = json.loads(out)
-    assert code == 0 and f"12 pairs of 6 images, names relative to {street}" in err
+    assert code == 0 and f"12 pairs of 6 images, names below {street}" in err
     assert (street / "pairs.txt").read_text().splitlines() == [
         f"q/{Path(photo).name} db/{place['name']}"
         for photo, answer in answers.items()
@@ -249,3 +249,17 @@ def test_evaluate_of_an_index_reads_its_photos_where_they_are_now(run, city: Pat
 
 def test_make_photos_gives_the_six_that_these_tests_count(tmp_path: Path) -> None:
     assert len(make_photos(tmp_path)) >= 6
+
+
+def test_names_that_are_not_utf_8_are_shown_in_pages_and_refused_in_pairs(
+    run, city: Path, street: Path, asked: list[str], tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"\xff.jpg")
+    try:
+        odd.write_bytes((street / "q" / asked[0]).read_bytes())
+    except OSError:
+        pytest.skip("names of this file system are UTF-8")
+    code, _, _ = run("localize", odd, "--index", city, "--json", "--html", tmp_path / "answer.html")
+    assert code == 0 and "?.jpg" in (tmp_path / "answer.html").read_text(encoding="utf-8")
+    code, _, err = run("localize", odd, "--index", city, "--json", "--pairs", tmp_path / "pairs.txt")
+    assert code == 1 and "UTF-8 names" in err and not (tmp_path / "pairs.txt").exists()

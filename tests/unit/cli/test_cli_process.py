@@ -1,6 +1,8 @@
 """The command prepares its process for computing; the library leaves its caller's process as it is."""
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +74,14 @@ def test_the_command_prepares_its_process(tmp_path: Path, monkeypatch: pytest.Mo
 def test_thresholds_can_be_raised_and_reset() -> None:
     expected = sys.platform.startswith("linux")
     assert process.keep_buffers() == expected and process.release_buffers() == expected
+
+
+def test_names_that_are_not_utf_8_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "utf-8"))
+    monkeypatch.setattr(process, "choose_kernels", lambda: None)
+    monkeypatch.setattr(process, "keep_buffers", lambda: None)
+    monkeypatch.setattr("warnings.formatwarning", None)
+    process.prepare_process()
+    print(os.fsdecode(b"\xff.jpg"), "größe", flush=True)
+    assert written.getvalue().decode().split() == [r"\udcff.jpg", "größe"]

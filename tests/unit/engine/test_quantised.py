@@ -52,6 +52,11 @@ def reference(convolution: QuantisedConvolution, x: torch.Tensor, bias: torch.Te
     return sums * scales.view(1, -1, 1, 1) + bias.double().view(1, -1, 1, 1)
 
 
+@pytest.mark.skipif(bool(onednn.available()), reason="no oneDNN on this processor")
+def test_the_int8_operators_are_right_here_with_or_without_its_instructions() -> None:
+    assert quantised.available() == ""
+
+
 @int8_here
 @pytest.mark.parametrize("zero", [0, 117])
 @pytest.mark.parametrize(("shape", "geometry"), SHAPES)

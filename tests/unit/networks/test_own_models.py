@@ -18,6 +18,7 @@ from deepibl.losses import SARELoss
 from deepibl.networks import from_torch, load_network, network_id, save_network, with_netvlad
 from deepibl.networks.build import add_pooling, channels
 from deepibl.networks.conversion import difference
+from deepibl.networks.export import gives_descriptors
 from deepibl.networks.libraries import library_model
 from deepibl.networks.weights import DEFAULT_NETWORK, find_network, list_networks
 from deepibl.runtime.files import map_tensors
@@ -155,6 +156,68 @@ def test_a_name_that_the_weights_do_not_fit_is_refused_before_it_is_written(tmp_
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("layer", [None, "layer4"])
+@pytest.mark.parametrize(
+    ("given", "found"), [({"output_stride": 8}, r"stride=\(1, 1\)"), ({"act_layer": nn.SiLU}, "SiLU")]
+)
+def test_arguments_that_change_no_weights_shape_are_not_lost(
+    given: dict, found: str, layer: str | None, tmp_path: Path
+) -> None:
+    model = timm.create_model("test_resnet", num_classes=0, **given)
+    with pytest.raises(NetworkFormatError, match=f"where this network has .*{found}.*name and args"):
+        save_network(from_torch(model, layer=layer, args={"num_classes": 0}), tmp_path / "mine.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_dropout_does_not_matter_to_a_file_and_saving_draws_no_random_numbers(tmp_path: Path) -> None:
+    model = timm.create_model("vit_tiny_patch16_224", proj_drop_rate=0.1, drop_path_rate=0.2, **ARGS)
+    net, before = from_torch(model, args=ARGS, layer=""), torch.get_rng_state()
+    save_network(net, tmp_path / "mine.safetensors")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(run(load_network(tmp_path / "mine.safetensors")), run(net))
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"mean": 0.5}, r"3 numbers.*got .*mean=\(0.5,\)"),
+        ({"mean": (123.68, 116.779, 103.939)}, r"pixels 0..1 \(times scale\)"),
+        ({"std": (0.2, 0.0, 0.2)}, "3 numbers"),
+        ({"size": 0}, r"from 1 on; got \(0, 0\)"),
+        ({"size": (3, 224, 224)}, "side or"),
+        ({"name": "torchvison:resnet18"}, "expected torchvision or timm"),
+        ({"model": "resnet18"}, "must be a torch module, not a str"),
+    ],
+)
+def test_what_images_cannot_be_prepared_by_is_refused(given: dict, reason: str) -> None:
+    with pytest.raises(ArgumentError, match=reason):
+        from_torch(**{"model": Describer(), **given})
+
+
+def test_numbers_may_be_tensors() -> None:
+    net = from_torch(Describer(), mean=torch.full((3,), 0.5), std=np.full(3, 0.25), size=[32, 48])
+    assert net.preprocessing == from_torch(Describer(), (0.5,) * 3, (0.25,) * 3, (32, 48)).preprocessing
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("options", [{}, {"layer": "conv", "head": "gem"}, {"layer": "", "size": (20, 24)}])
+def test_networks_of_another_precision_compute(dtype: torch.dtype, options: dict) -> None:
+    model = Describer()
+    want = run(from_torch(model, **options))
+    found = run(from_torch(model.to(dtype), **options))
+    assert float((found - want).abs().max()) < 0.02 and found.isfinite().all()
+
+
+def test_a_network_without_values_is_refused_and_its_outputs_kind_is_found_where_it_is(
+    tmp_path: Path,
+) -> None:
+    photos(tmp_path, 1)
+    net = from_torch(Describer().to("meta"))
+    assert gives_descriptors(net)
+    with pytest.raises(ArgumentError, match="without values"):
+        deepibl.extract(net, [str(tmp_path / "0.png")])
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -216,6 +279,8 @@ def test_the_commands_take_such_networks(tmp_path: Path, monkeypatch: pytest.Mon
         assert names[2] in json.dumps(json.loads(found.stdout)[photo]), found.output
     unnamed = command.invoke(app, ["localize", photo, "--index", "city.idx"])
     assert isinstance(unnamed.exception, ArgumentError) and "a program" in str(unnamed.exception)
+    asked = command.invoke(app, ["evaluate", "--index", "city.idx", "--queries", "images/queries"])
+    assert "of evaluate, first" in str(asked.exception)
 
 
 def test_a_model_of_descriptors_is_verified(tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ def test_timm_models_work_too() -> None:
     ("net_id", "layer", "reason"),
     [
         ("torchvision:resnet17", "layer3", "no model 'resnet17'"),
+        ("timm:nothing_alike", "layer3", "no model 'nothing_alike'; deepibl.list_networks"),
         ("torchvision:resnet18", "layer9", "no layer 'layer9'.*layer4"),
         ("torchvision:resnet18:a:b:c", None, "expected torchvision or timm"),
         ("torchvision:", "layer3", "a colon"),

@@ -95,7 +95,7 @@ def test_a_missing_photo_of_the_index_has_no_points_and_a_missing_index_is_said(
         Reranker(6).order(street / "gone.png", paths(street))
 
 
-@pytest.mark.parametrize("name", ["surf", "nowhere:Matcher", "json:Matcher"])
+@pytest.mark.parametrize("name", ["surf", "nowhere:Matcher", "json:Matcher", "os:getcwd", "math:sqrt"])
 def test_an_unknown_matcher_is_refused_with_those_that_are_known(name: str) -> None:
     with pytest.raises(ArgumentError, match="sift, lightglue, or MODULE:NAME"):
         make_matcher(name)
