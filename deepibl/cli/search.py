@@ -93,7 +93,7 @@ def index(
     line = f"{output}: {how_many(len(made), 'image')}, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
     line += f"\n{made.calibration}"
-    if not made.calibration.weights and known is None:
+    if not made.calibration.weights and known is None and len(unknown) < len(places) - len(failures):
         line += ". Queries with positions may do: --confidence-from"
     opt.print_result(said, line, as_json)
     left = unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out))

@@ -200,9 +200,12 @@ def _described(
     if known is None:
         return None, []
     photos = known.known()
+    if not len(photos):
+        raise ArgumentError(f"no photo in {known.root} has a position: confidences cannot be fitted on them")
     if (photos.frame is None) != (frame is None):
         raise ArgumentError(
-            "queries and index need positions of one kind: both on the globe, or both in metres"
+            "queries and index need positions of one kind, both on the globe or both in metres; the index's "
+            f"are {'unknown, or in metres' if frame is None else 'on the globe'}"
         )
     features, kept, failures = extract(net, photos.names, root=photos.root, settings=settings)
     places = photos.positions if frame is None else to_degrees(photos.positions, photos.frame or DEGREES)
