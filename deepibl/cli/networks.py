@@ -160,9 +160,7 @@ def evaluate(
         if resize is not None:
             raise ArgumentError("queries are scaled as the index's images were: leave out --resize")
         if root is not None and queries.is_dir():
-            raise ArgumentError(
-                "--root is of the names in a CSV or dbStruct; the index's photos: --index-root"
-            )
+            raise ArgumentError("--root is of names in a CSV or dbStruct; the index's photos: --index-root")
         path = opt.net_of_index(net, open_index_file(index_file, "an evaluation"))
         loaded, settings = opt.open_network(path, how)
         about |= {"label": str(path), "threshold": threshold, "root": root, "skip_unknown": skip_unknown}

@@ -114,13 +114,21 @@ _GOES_WITH = {  # options that do nothing without another one
     "attribution": "tiles",
     "images": "city",
 }
-_ARE_OF = {"dataset": ("threshold", "training_threshold", "skip_unknown"), "index_file": ("features",)}
+_ARE_OF = {
+    "dataset": ("threshold", "training_threshold", "skip_unknown", "train_queries", "val_queries"),
+    "index_file": ("features",),
+    "as_json": ("table",),
+    "dbstructs": ("threshold", "training_threshold"),
+}
 
 
 def check_together(context: Any) -> None:
     """Raises ArgumentError where options were given that do nothing beside or without others."""
     names = {param.name: max(param.opts, key=len) for param in context.command.params}
     given = {name for name in names if context.get_parameter_source(name).name == "COMMANDLINE"}
+    if all(str(context.params.get(name)).lower().endswith(".mat") for name in ("train_set", "val_set")):
+        names["dbstructs"] = "dbStruct files"
+        given.add("dbstructs")
     for name, other in _GOES_WITH.items():
         if name in given and other in names and other not in given:
             raise ArgumentError(f"{names[name]} goes with {names[other]}, which is not given")
@@ -174,9 +182,7 @@ def choose_device(name: str) -> str:
     if name.split(":")[0] not in ("cpu", "cuda"):
         raise ArgumentError(f"--device must be one of auto, cpu, cuda; got {name!r}")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ArgumentError(
-            "--device cuda: this machine has no CUDA device that torch can use; try --device cpu"
-        )
+        raise ArgumentError("--device cuda: there is no CUDA device that torch can use; try --device cpu")
     return name
 
 

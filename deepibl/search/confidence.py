@@ -181,11 +181,10 @@ def fit_calibration(
         (LEAST[1], hits, f"{source} that find another within {threshold:g} m"),
         (LEAST[1], len(y) - hits, "wrong answers"),
     )
-    lacking = [(least, what, there) for least, there, what in needs if there < least]
-    if lacking:
-        least, what, there = lacking[0]
-        reason = f"it takes {least} {what}; there {'is' if there == 1 else 'are'} {there}"
-        return Calibration(threshold, source=source, questions=questions, right=hits, reason=reason)
+    for least, there, what in needs:
+        if there < least:
+            reason = f"it takes {least} {what}; there {'is' if there == 1 else 'are'} {there}"
+            return Calibration(threshold, source=source, questions=questions, right=hits, reason=reason)
     weight *= questions / weight.sum()
     predicted = np.empty(len(y))
     for part in range(_FOLDS):

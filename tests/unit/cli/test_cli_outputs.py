@@ -99,7 +99,17 @@ def test_what_is_not_there_or_a_folder_is_said_at_once(run, net: Path, street: P
         ("train --dataset pitts30k --training-threshold 5", "--training-threshold does nothing with"),
         ("index torchvision:resnet18 . --weights random", "random weights differ each time"),
         ("index . --root .", "--root is of the names in a CSV or dbStruct"),
-        ("evaluate --db . --queries . --root .", "--root is of the names in CSVs and dbStructs"),
+        ("evaluate --db . --queries . --root .", "--root is of the names in a CSV or dbStruct"),
+        ("evaluate --dataset tokyo247 --table --json", "--table does nothing with --json"),
+        ("pca streets --images . --root .", "--root is of the names in a CSV or dbStruct"),
+        ("train --train . --val . --root .", "--root is of the names in a CSV or dbStruct"),
+        ("train --train . --val . --train-queries . --root .", "--root is of the names in a CSV or dbStruct"),
+        ("train --dataset pitts30k --val-queries .", "--val-queries does nothing with --dataset"),
+        ("train --dataset pitts30k/test", "unknown data set 'pitts30k/test/train'"),
+        ("train --train a.mat --val b.MAT --threshold 25", "--threshold does nothing with dbStruct files"),
+        ("train --train a.mat --val . --train-queries .", "a.mat has queries of its own: leave out --"),
+        ("train --lr 0.1 --set learningRate=0.2", "--set learningRate: another option gives it"),
+        ("train --net vd16 --set netID=vd19", "--set netID: another option gives it another value"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(run, command: str, said: str) -> None:
