@@ -113,10 +113,11 @@ _GOES_WITH = {  # options that do nothing without another one
     "pairs_root": "pairs",
     "attribution": "tiles",
     "images": "city",
+    "index_root": "index_file",
 }
 _ARE_OF = {
     "dataset": ("threshold", "training_threshold", "skip_unknown", "train_queries", "val_queries"),
-    "index_file": ("features",),
+    "index_file": ("features", "resize"),
     "as_json": ("table",),
     "dbstructs": ("threshold", "training_threshold"),
 }

@@ -91,8 +91,7 @@ def index(
     if not made.calibration.weights and known is None and len(unknown) < len(places) - len(failures):
         line += ". Queries with positions may do: --confidence-from"
     opt.print_result(said, line, as_json)
-    left = unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out))
-    if left:
+    if left := unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out)):
         typer.echo(left, err=True)
     if unknown:
         shown = f"{', '.join(unknown[:_SHOWN])}{' …' if len(unknown) > _SHOWN else ''}"

@@ -92,8 +92,7 @@ def train(
         opt.print_result(run.results.as_dict(), run.results.table(), as_json)
     except SessionError as problem:
         typer.echo(f"no table: {problem}", err=True)
-    latest = run.files.latest
-    typer.echo(f"session {run.session}: {latest}; `deepibl pick` writes its best network", err=True)
+    typer.echo(f"session {run.session}: {run.files.latest}; `deepibl pick` writes its best network", err=True)
 
 
 def pick(

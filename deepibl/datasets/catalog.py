@@ -222,9 +222,8 @@ def evaluation_dataset(
             if (threshold, skip_unknown) != (25.0, False):
                 raise ArgumentError(f"{db} lists its matches: leave out --threshold and --skip-unknown")
             return listed
-    sources = database_places(db, root), query_places(queries, root)
     how: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
-    return dataset_from_places(Path(db).stem, *sources, **how)
+    return dataset_from_places(Path(db).stem, database_places(db, root), query_places(queries, root), **how)
 
 
 def training_datasets(

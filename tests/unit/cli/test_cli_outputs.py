@@ -96,6 +96,8 @@ def test_what_is_not_there_or_a_folder_is_said_at_once(run, net: Path, street: P
         ("evaluate --dataset tokyo247 --threshold 5", "--threshold does nothing with --dataset"),
         ("evaluate --dataset tokyo247 --skip-unknown", "--skip-unknown does nothing with --dataset"),
         ("evaluate --index a.idx --queries . --features f", "--features does nothing with --index"),
+        ("evaluate --index a.idx --queries . --resize 64", "--resize does nothing with --index"),
+        ("evaluate --db . --queries . --index-root .", "--index-root goes with --index"),
         ("train --dataset pitts30k --training-threshold 5", "--training-threshold does nothing with"),
         ("index torchvision:resnet18 . --weights random", "random weights differ each time"),
         ("index . --root .", "--root is of the names in a CSV or dbStruct"),
