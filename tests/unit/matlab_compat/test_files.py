@@ -38,9 +38,9 @@ def test_what_a_killed_process_left_is_removed_by_the_next_one_and_what_others_w
     running, being_written = writer(tmp_path / "city.idx")
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    mark, process = left.name.split(".")[-2].split("-")[:2]
-    assert int(process) == killed.pid and not (tmp_path / "city.idx").exists()
-    others = [left.name.replace(mark, "0" * 8), f".city.{mark}.idx", f"a.idx.{mark}-{process}-00000000.idx"]
+    mark, owner = left.name.split(".")[-2].split("-")[:2]
+    assert int(owner) == killed.pid and not (tmp_path / "city.idx").exists()
+    others = [left.name.replace(mark, "0" * 8), f".city.{mark}.idx", f"a.idx.{mark}-{owner}-00000000.idx"]
     for name in others:  # of another machine; of the user
         (tmp_path / name).touch()
     following, _ = writer(tmp_path / "another.npy")
