@@ -7,17 +7,53 @@ parsing they would report a bug as damage to the user's file.
 import errno
 import io
 import os
+import platform
+import re
 import struct
-import tempfile
 import tokenize
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 
 from matlab_compat.errors import MatFileError, MatlabCompatError
 
 StrPath = str | os.PathLike[str]
+
+
+@cache
+def _remove_left(folder: Path) -> str:
+    """Deletes, once, what processes killed since the machine started left in a folder; returns their mark."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), "/proc/self/ns/pid"
+    system = boot.read_text() + os.readlink(space) if boot.exists() and os.path.exists(space) else ""
+    mark = f"{zlib.crc32(f'{platform.node()} {system}'.encode()):08x}"
+    own = re.compile(rf"\..+\.{mark}-(\d{{1,9}})-[0-9a-f]{{8}}(\.[^.]*)?")
+    listed = os.listdir(folder) if os.name == "posix" and os.access(folder, os.R_OK) else []
+    for found in filter(None, map(own.fullmatch, listed)):
+        with suppress(OSError):  # another user's process, or file
+            try:
+                os.kill(int(found[1]), 0)
+            except ProcessLookupError:
+                os.remove(folder / found[0])
+    return mark
+
+
+@contextmanager
+def temporary_beside(target: Path) -> Iterator[Path]:
+    """Yields a new file in the folder of `target`, with its suffix; removed at the end if still there."""
+    (folder := target.parent.absolute()).mkdir(parents=True, exist_ok=True)
+    owner = f"{_remove_left(folder)}-{os.getpid()}"
+    temporary = folder / f".{target.name}.{owner}-{os.urandom(4).hex()}{target.suffix}"
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        error.filename = os.fspath(target)  # not the temporary name, which nobody gave
+        raise
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -29,23 +65,9 @@ def atomic_output(path: StrPath) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "this is a folder, not a file to write", os.fspath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
-    except OSError as error:
-        error.filename = os.fspath(path)  # not the temporary name, which nobody gave
-        raise
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with temporary_beside(target) as temporary:
         yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's files are the owner's alone; as open() creates them
         os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_text(path: StrPath, text: str) -> None:
@@ -136,12 +158,4 @@ def damage_as(
         raise error_class(f"{os.fspath(path)} {what}: {_reason(error)}{end}") from error
 
 
-@contextmanager
-def mat_damage() -> Iterator[None]:
-    """Turns what libraries raise on a damaged .mat file into MatFileError, without the file's name."""
-    try:
-        yield
-    except MatlabCompatError:
-        raise
-    except LIBRARY_ERRORS as error:
-        raise MatFileError(f"it is damaged: {_reason(error)}") from error
+mat_damage = partial(damage_as, MatFileError, "it", "is damaged")  # of .mat files, without their names

@@ -157,18 +157,13 @@ def evaluate(
     if index_file is not None:
         if queries is None or dataset or db is not None or protocol:
             raise ArgumentError("--index goes with --queries DIR|CSV, not with --dataset, --db or --protocol")
-        if resize is not None:
-            raise ArgumentError("queries are scaled as the index's images were: leave out --resize")
         if root is not None and queries.is_dir():
             raise ArgumentError("--root goes with a CSV or dbStruct; the index's photos: --index-root")
         path = opt.net_of_index(net, open_index_file(index_file, "an evaluation"))
         loaded, settings = opt.open_network(path, how)
-        about |= {"label": str(path), "threshold": threshold, "root": root, "skip_unknown": skip_unknown}
-        about["index_root"] = index_root
-        result = evaluate_index(loaded, index_file, queries, settings=settings, **about)
+        about |= {"label": str(path), "root": root, "index_root": index_root, "skip_unknown": skip_unknown}
+        result = evaluate_index(loaded, index_file, queries, threshold=threshold, settings=settings, **about)
     else:
-        if index_root is not None:
-            raise ArgumentError("--index-root goes with --index")
         net = net or DEFAULT_NETWORK
         places = evaluation_dataset(dataset, root, db, queries, threshold, protocol, skip_unknown)
         loaded, settings = opt.open_network(net, how, **opt.image_reading(resize))

@@ -113,14 +113,23 @@ _GOES_WITH = {  # options that do nothing without another one
     "pairs_root": "pairs",
     "attribution": "tiles",
     "images": "city",
+    "index_root": "index_file",
 }
-_ARE_OF = {"dataset": ("threshold", "training_threshold", "skip_unknown"), "index_file": ("features",)}
+_ARE_OF = {
+    "dataset": ("threshold", "training_threshold", "skip_unknown", "train_queries", "val_queries"),
+    "index_file": ("features", "resize"),
+    "as_json": ("table",),
+    "dbstructs": ("threshold", "training_threshold"),
+}
 
 
 def check_together(context: Any) -> None:
     """Raises ArgumentError where options were given that do nothing beside or without others."""
     names = {param.name: max(param.opts, key=len) for param in context.command.params}
     given = {name for name in names if context.get_parameter_source(name).name == "COMMANDLINE"}
+    if all(str(context.params.get(name)).lower().endswith(".mat") for name in ("train_set", "val_set")):
+        names["dbstructs"] = "dbStruct files"
+        given.add("dbstructs")
     for name, other in _GOES_WITH.items():
         if name in given and other in names and other not in given:
             raise ArgumentError(f"{names[name]} goes with {names[other]}, which is not given")

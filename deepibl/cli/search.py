@@ -45,7 +45,7 @@ def index(
     how: dict[str, Any],
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
-    from deepibl.datasets.catalog import database_places, query_places
+    from deepibl.datasets.catalog import check_root, database_places, query_places
     from deepibl.images.kinds import count_reasons, unused
     from deepibl.search.backends import open_index
     from deepibl.search.confidence import THRESHOLD
@@ -57,8 +57,7 @@ def index(
         raise ArgumentError(
             "give exactly one of PHOTOS (a folder or CSV), --images DIR, --csv FILE and --dbstruct FILE"
         )
-    if root is not None and os.path.isdir(given[0]):
-        raise ArgumentError("--root is of the names in a CSV or dbStruct; a folder's are below the folder")
+    check_root(root, given[0], confidence_from)
     if how["weights"] == "random":
         raise ArgumentError("random weights differ each time: keep them (deepibl convert), index with those")
     fixed = {"--backend": backend, "--half": half or None, "--threshold": threshold, "--resize": resize}
@@ -76,12 +75,8 @@ def index(
     if add:
         made, failures, there = add_to_index(loaded, places, output, known=known, settings=settings)
     else:
-        about: dict[str, Any] = {
-            "network_path": opt.find_net(net),
-            "half": half,
-            "backend": backend or "exact",
-        }
-        about |= {"threshold": THRESHOLD if threshold is None else threshold, "known": known}
+        about: dict[str, Any] = {"network_path": opt.find_net(net), "half": half, "known": known}
+        about |= {"threshold": THRESHOLD if threshold is None else threshold, "backend": backend or "exact"}
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}
@@ -93,11 +88,10 @@ def index(
     line = f"{output}: {how_many(len(made), 'image')}, {made.dim} dimensions, network {made.network_id[:12]}"
     line += f", {there} of those given were there already" if add else ""
     line += f"\n{made.calibration}"
-    if not made.calibration.weights and known is None:
+    if not made.calibration.weights and known is None and len(unknown) < len(places) - len(failures):
         line += ". Queries with positions may do: --confidence-from"
     opt.print_result(said, line, as_json)
-    left = unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out))
-    if left:
+    if left := unused(len(places) - len(failures), count_reasons(failures) + Counter(places.left_out)):
         typer.echo(left, err=True)
     if unknown:
         shown = f"{', '.join(unknown[:_SHOWN])}{' …' if len(unknown) > _SHOWN else ''}"
@@ -272,14 +266,8 @@ def serve(
         heat_pixels=min(max_pixels, Limits.heat_pixels),
         waiting=waiting,
     )
-    made = app.create_app(
-        finder,
-        root=str(root or ""),
-        limits=limits,
-        hosts=hosts,
-        index_name=Path(index_file).name,
-        tiles=squares,
-    )
+    shown: dict[str, Any] = {"root": str(root or ""), "index_name": Path(index_file).name, "tiles": squares}
+    made = app.create_app(finder, limits=limits, hosts=hosts, **shown)
     with server.listen(host, port) as listener:
         if not server.is_loopback(host):
             typer.echo(

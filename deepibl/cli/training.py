@@ -65,30 +65,26 @@ def train(
         return
     if loss not in LOSSES:
         raise ArgumentError(f"--loss must be one of {', '.join(LOSSES)}; got {loss!r}")
-    flags = {
-        "layer": layer,
-        "pooling": method,
-        "epochs": epochs,
-        "learning_rate": lr,
-        "batch_size": batch_size,
-    }
+    flags: dict[str, Any] = {"network": net, "layer": layer, "pooling": method, "session": session}
     flags |= {
+        **{"epochs": epochs, "learning_rate": lr, "batch_size": batch_size},
         "first_trained_layer": int(backprop_to) if backprop_to and backprop_to.isdigit() else backprop_to,
-        "session": session,
         "output_prefix": None if out is None else f"{out}/",
         "use_gpu": None if device == "auto" else opt.choose_device(device) != "cpu",
     }
-    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
-    given |= from_matlab_names((), typed_options(settings or []))
+    given = {name: value for name, value in flags.items() if value is not None}
+    more = from_matlab_names((), typed_options(settings or []))
+    if twice := [OPTIONS[name].matlab for name in more if given.get(name, more[name]) != more[name]]:
+        raise ArgumentError(f"--set {twice[0]}: another option gives it another value; leave one of them out")
+    given |= more
     distances = {"positive_distance": threshold, "nontrivial_distance_squared": training_threshold**2}
-    queries = train_queries, val_queries
-    sets = training_datasets(dataset, root, train_set, val_set, queries, **distances)
+    sets = training_datasets(dataset, root, train_set, val_set, (train_queries, val_queries), **distances)
     for each in sets:
         each.check_images()
     listeners = usual_listeners(sys.stderr)
     if tensorboard is not None:
         listeners.append(TensorBoard(tensorboard))
-    network = given.pop("network", net)
+    network = given.pop("network", None)
     run = train_network(*sets, network, loss, listeners=listeners, restart=restart, weights=weights, **given)
     if not team().leads:
         return
@@ -96,8 +92,7 @@ def train(
         opt.print_result(run.results.as_dict(), run.results.table(), as_json)
     except SessionError as problem:
         typer.echo(f"no table: {problem}", err=True)
-    latest = run.files.latest
-    typer.echo(f"session {run.session}: {latest}; `deepibl pick` writes its best network", err=True)
+    typer.echo(f"session {run.session}: {run.files.latest}; `deepibl pick` writes its best network", err=True)
 
 
 def pick(
@@ -152,12 +147,13 @@ def pca(
 
 def _images(source: Path | None, dataset: str, root: str | None) -> tuple[str, list[str]]:
     """The folder and names of the images of --images or --dataset; ArgumentError unless one is given."""
-    from deepibl.datasets.catalog import database_places, open_dataset
+    from deepibl.datasets.catalog import check_root, database_places, open_dataset
 
     if dataset and source is None:
         opened = open_dataset(dataset, root=root)
         return opened.database_root, opened.database_names
     if dataset or source is None:
         raise ArgumentError("give either --images DIR|CSV|DBSTRUCT or --dataset NAME")
+    check_root(root, source)
     places = database_places(source, root)
     return places.root, places.names

@@ -147,7 +147,6 @@ def load_dbstruct(
     stamps, lists of positives, Tokyo 24/7) follows from the fields and the name. Raises what read_dbstruct
     raises.
     """
-
     fields = read_dbstruct(path)
     name = name or Path(path).stem
     dataset = dataset_class(name, fields)(name, **python_names(fields))
@@ -184,6 +183,12 @@ def _places(source: StrPath, root: StrPath | None, kind: str) -> Places:
     return Places(folder, names, places, dataset.frame, as_stored=True)
 
 
+def check_root(root: StrPath | None, *sources: StrPath | None) -> None:
+    """Raises ArgumentError where a root is given and all sources (None: no source) are folders."""
+    if root is not None and all(os.path.isdir(source) for source in sources if source is not None):
+        raise ArgumentError("--root is of the names in a CSV or dbStruct; a folder's are below the folder")
+
+
 def evaluation_dataset(
     dataset: str,
     root: StrPath | None,
@@ -210,15 +215,15 @@ def evaluation_dataset(
         raise ArgumentError("--protocol goes with --dataset tokyo247")
     if dataset or db is None or queries is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
-    if root is not None and Path(db).is_dir() and Path(queries).is_dir():
-        raise ArgumentError("--root is of the names in CSVs and dbStructs; a folder's are below the folder")
+    check_root(root, db, queries)
     if _is_mat(db) and Path(db) == Path(queries):
         listed = load_dbstruct(db, root=root)
         if isinstance(listed, ListedPositives):  # its matches are no matter of positions
+            if (threshold, skip_unknown) != (25.0, False):
+                raise ArgumentError(f"{db} lists its matches: leave out --threshold and --skip-unknown")
             return listed
-    sources = database_places(db, root), query_places(queries, root)
     how: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
-    return dataset_from_places(Path(db).stem, *sources, **how)
+    return dataset_from_places(Path(db).stem, database_places(db, root), query_places(queries, root), **how)
 
 
 def training_datasets(
@@ -231,19 +236,22 @@ def training_datasets(
 ) -> tuple[PlaceDataset, PlaceDataset]:
     """The training and the validation set: of a known data set by its name ('pitts30k'), or of two sources.
 
-    train, val: a dbStruct .mat file (root: the folder of its images); a folder or CSV, whose query images
-    are in `queries`; or a folder with database/ and queries/ in it, or in its images/train and images/val.
-    thresholds: positive_distance, nontrivial_distance_squared of folders and CSVs.
-    Raises ArgumentError unless exactly one of the two is given.
+    train, val: a dbStruct .mat file; a folder or CSV, whose query images are in `queries`; or a folder with
+    database/ and queries/ in it, or in its images/train and images/val. root: the folder of the images that
+    dbStructs and CSVs name. thresholds: positive_distance, nontrivial_distance_squared of folders and CSVs.
+    Raises ArgumentError unless exactly one of the two is given, and for what does nothing with the sources.
     """
     if dataset and train is None and val is None:
-        name = dataset.split("/")[0]
+        name = dataset.removesuffix("/train")
         return open_dataset(f"{name}/train", root=root), open_dataset(f"{name}/val", root=root)
     if dataset or train is None or val is None:
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --train and --val")
+    check_root(root, train, val, *queries)
     made = []
     for split, source, asked in zip(("train", "val"), (train, val), queries, strict=True):
         if _is_mat(source):
+            if asked is not None:
+                raise ArgumentError(f"{source} has queries of its own: leave out --{split}-queries")
             made.append(load_dbstruct(source, root=root))
             continue
         if asked is None and not find_layout(source, split):
@@ -252,7 +260,7 @@ def training_datasets(
                 f"queries/ in it; --{split}-queries gives the queries of a folder or CSV of the database"
             )
         name = f"{Path(source).resolve().stem}_{split}"
-        made.append(make_dataset(source, asked, name=name, split=split, **thresholds))
+        made.append(make_dataset(source, asked, name=name, split=split, csv_root=root, **thresholds))
     return made[0], made[1]
 
 

@@ -231,6 +231,7 @@ def make_dataset(
     name: str = "mine",
     split: str = "test",
     root: StrPath | None = None,
+    csv_root: StrPath | None = None,
     zone: str | None = None,
     skip_unknown: bool = False,
     **options: Any,
@@ -241,6 +242,7 @@ def make_dataset(
     name: of the set.
     split: the part of the layout.
     root: the folder that names are relative to (default: the deepest that holds all photos).
+    csv_root: the folder that the names in CSVs are relative to (default: the CSV's own).
     zone: the UTM zone of all positions (default: the first photo's, or another that fits all).
     skip_unknown: whether to leave out photos without a position.
     options: positive_distance (25), nontrivial_distance_squared (100).
@@ -254,7 +256,7 @@ def make_dataset(
                 f"queries/ (or images/{split}/database and images/{split}/queries)"
             )
         database, queries = layout
-    first, second = (read_places(source, zone=zone) for source in (database, queries))
+    first, second = (read_places(source, root=csv_root, zone=zone) for source in (database, queries))
     common = os.path.commonpath([os.path.abspath(places.root) for places in (first, second)])
     top = Path(root if root is not None else common)
     which = split if split in ("train", "val", "test") else ""

@@ -115,6 +115,13 @@ class TorchExtractor(nn.Module):
         return digest(structure, list(state.values()))
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The module within the wrappers of torch.compile and data parallelism."""
+    while type(model).__name__ in ("OptimizedModule", "DistributedDataParallel", "DataParallel"):
+        model = next(model.children())
+    return model
+
+
 def from_torch(
     model: nn.Module,
     mean: tuple[float, float, float] = IMAGENET.mean,
@@ -131,7 +138,7 @@ def from_torch(
     """A network made of any torch module that turns images into descriptors (N, D) or maps (N, C, h, w).
 
     Descriptors are brought to length 1; of several outputs the first is taken. Maps go through the head.
-    model: its weights are shared.
+    model: its weights are shared; `torch.compile` and data parallelism are of the result, not of the model.
     mean, std, size, scale, bgr: how images are prepared, see `Preprocessing`; size: one number for squares;
         None: as they are, or the only size that the model takes.
     layer: takes the maps of this module of the model, tokens too, see `FeatureMaps`; '' for the last maps.
@@ -143,15 +150,14 @@ def from_torch(
     """
     if not isinstance(model, nn.Module):
         raise ArgumentError(f"model must be a torch module, not a {type(model).__name__}")
+    model = unwrapped(model)  # else its weights, layers and identity have other names
     name = name and parse_name(name).net_id
     about = getattr(model, "pretrained_cfg", None) or {}
     if not name and about.get("architecture") and type(model).__module__.startswith("timm."):
         name = f"timm:{about['architecture']}"
-    recipe: dict[str, Any] = {
-        "model": name or f"{type(model).__module__}.{type(model).__qualname__}",
-        "args": dict(args or {}),
-    }
-    recipe |= {"layer": layer, "head": head if isinstance(head, str) else type(head).__qualname__}
+    name = name or f"{type(model).__module__}.{type(model).__qualname__}"
+    recipe: dict[str, Any] = {"model": name, "args": dict(args or {}), "layer": layer}
+    recipe["head"] = head if isinstance(head, str) else type(head).__qualname__
     if isinstance(head, str):
         if head not in _POOLINGS:
             raise ArgumentError(

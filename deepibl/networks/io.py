@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepibl.networks.backbones import TorchExtractor, built_from, recipe_of
+from deepibl.networks.backbones import TorchExtractor, built_from, recipe_of, unwrapped
 from deepibl.networks.build import SAVEOBJ_CLASSES, add_pooling
 from deepibl.networks.export import save_exported, save_onnx
 from deepibl.networks.identity import Extractor, network_id, provenance
@@ -325,17 +325,15 @@ def save_network(net: Extractor, path: StrPath, *, classes: bool = False) -> Non
     Raises NetworkFormatError for another suffix, and for a network that the format cannot hold.
     """
     path = Path(path)
-    while type(net).__name__ in ("OptimizedModule", "DistributedDataParallel", "DataParallel"):
-        net = next(net.children())  # type: ignore[union-attr, assignment]
+    net = unwrapped(net)  # type: ignore[assignment, arg-type]
     if path.suffix == ".safetensors" and isinstance(net, TorchExtractor):
         state = {name: x.detach().cpu().contiguous() for name, x in net.state_dict().items()}
         tensors = {n: (x.float() if x.dtype == torch.bfloat16 else x).numpy() for n, x in state.items()}
         strings = {"format": MODULE_FORMAT, "build": recipe_of(net), **provenance(net)}
         write_tensors(path, tensors, strings)
         return
-    if path.suffix not in (".mat", ".safetensors", ".onnx", ".pt2"):
-        known = ".mat, .safetensors, .onnx, .pt2"
-        raise NetworkFormatError(f"{path}: the suffix must be one of {known}; got {path.suffix!r}")
+    if path.suffix not in (known := (".mat", ".safetensors", ".onnx", ".pt2")):
+        raise NetworkFormatError(f"{path}: the suffix must be one of {', '.join(known)}; got {path.suffix!r}")
     if classes and path.suffix != ".mat":
         raise NetworkFormatError(f"{path}: only .mat files hold class objects")
     if path.suffix in (".onnx", ".pt2"):

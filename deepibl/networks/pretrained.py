@@ -64,7 +64,7 @@ def load_pretrained(
             file = find_network(net_id)
     if not file.is_file():
         raise ConfigurationError(_missing(net_id, file))
-    net = chain_of(load_network(file), file)
+    net = chain_of(load_network(file, weights=weights), file)
     net.meta.pop("classes", None)
     if layer is not None:
         net = relja_cropToLayer(net, layer)

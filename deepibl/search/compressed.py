@@ -141,7 +141,7 @@ def build_structure(kind: str, rows: Any, **settings: Any) -> Structure:
     Raises ArgumentError for a kind that is not in KINDS, fewer than two rows, and invalid settings.
     """
     if len(rows) < 2:
-        raise ArgumentError(f"{len(rows)} descriptors are too few for {kind}; use an exact search")
+        raise ArgumentError(f"too few descriptors for {kind}: {len(rows)}; use an exact search")
     if kind not in KINDS:
         raise ArgumentError(f"the structure must be one of {', '.join(KINDS)}; got {kind!r}")
     index = KINDS[kind](rows, **settings)

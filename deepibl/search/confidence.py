@@ -174,16 +174,17 @@ def fit_calibration(
         weights.append(np.full(len(who), share / max(1, len(who))))
     questions, hits = len(right[0]), int(right[0].sum())
     x, y, fold, weight = (np.concatenate(parts) for parts in (rows, right, folds, weights))
-    alone = f", and others {spot:g} m away" if spot > 0 and questions < len(asked) else ""
+    beyond = "with positions" if spot < 0 else f"farther than {spot:g} m away"
     needs = (
-        (LEAST[0], questions, f"{source} with positions{alone}"),
+        (LEAST[0], len(asked), f"{source} with positions"),
+        (LEAST[0], questions, f"{source} that can find images {beyond}"),
         (LEAST[1], hits, f"{source} that find another within {threshold:g} m"),
         (LEAST[1], len(y) - hits, "wrong answers"),
     )
-    lacking = [(least, what, there) for least, there, what in needs if there < least]
-    if lacking:
-        reason = "it takes {} {}; there are {}".format(*lacking[0])
-        return Calibration(threshold, source=source, questions=questions, right=hits, reason=reason)
+    for least, there, what in needs:
+        if there < least:
+            reason = f"it takes {least} {what}; there {'is' if there == 1 else 'are'} {there}"
+            return Calibration(threshold, source=source, questions=questions, right=hits, reason=reason)
     weight *= questions / weight.sum()
     predicted = np.empty(len(y))
     for part in range(_FOLDS):

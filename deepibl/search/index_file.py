@@ -28,7 +28,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,7 @@ from deepibl.runtime.text_files import storable
 from deepibl.search.compressed import KINDS, Structure, read_structure
 from deepibl.search.confidence import Calibration
 from deepibl.search.exact import largest_norm
-from matlab_compat.files import StrPath
+from matlab_compat.files import StrPath, temporary_beside
 
 FORMAT = "deepibl-index/3"
 ADVICE = "make one with `deepibl index PHOTOS -o FILE.idx`"
@@ -194,9 +193,7 @@ def _as_bytes(structure: Structure | None, folder: Path) -> Iterator[np.ndarray 
     if structure is None:
         yield None
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".structure.") as temporary:
-        written = Path(temporary) / structure.kind
+    with temporary_beside(folder / structure.kind) as written:
         structure.write(written)
         yield np.memmap(written, np.uint8, "r")
 

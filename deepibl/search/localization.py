@@ -200,8 +200,10 @@ def _described(
     if known is None:
         return None, []
     photos = known.known()
-    if (photos.frame is None) != (frame is None):
-        raise ArgumentError("queries and index need positions of one kind: on the globe, or in metres")
+    kinds = ["on the globe" if each else "in metres, or unknown" for each in (photos.frame, frame)]
+    if not len(photos) or kinds[0] != kinds[1]:
+        found = f"the queries' are {kinds[0]}, the index's {kinds[1]}"
+        raise ArgumentError(f"queries and index need known positions of one kind; {found}")
     features, kept, failures = extract(net, photos.names, root=photos.root, settings=settings)
     places = photos.positions if frame is None else to_degrees(photos.positions, photos.frame or DEGREES)
     return (features, places[kept]), failures

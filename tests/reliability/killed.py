@@ -97,7 +97,7 @@ class Killing:
             raise RuntimeError(f"{job.__name__} fails undisturbed:\n{log.read_text()[-2000:]}")
         self.seconds = time.perf_counter() - begun
         self.events = int(log.with_suffix(".events").read_text())
-        self.whole = contents(folder)
+        self.whole, self.every = contents(folder), contents(folder, hidden=True)
         shutil.rmtree(folder)
 
     def trial(self, number: int) -> Trial:
@@ -137,20 +137,21 @@ class Killing:
         return ""
 
     def _difference(self, folder: Path) -> str:
-        found = contents(folder)
-        if found.keys() != self.whole.keys():
-            return f"other files: {sorted(found.keys() ^ self.whole.keys())}"
-        different = [name for name, content in found.items() if content != self.whole[name]]
+        found = contents(folder, hidden=True)
+        if found.keys() != self.every.keys():
+            return f"other files: {sorted(found.keys() ^ self.every.keys())}"
+        different = [name for name, content in found.items() if content != self.every[name]]
         return f"other bytes: {different}" if different else ""
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """A digest of every file by its name; hidden ones, locks and unfinished ones (.part) are not results."""
+def contents(folder: Path, hidden: bool = False) -> dict[str, str]:
+    """A digest of every file by its name, '' of locks; hidden and unfinished ones (.part) only on request."""
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {
-        name.as_posix(): _digest(folder / name)
+        name.as_posix(): "" if name.suffix == ".lock" else _digest(folder / name)
         for name in names
-        if not any(part.startswith(".") for part in name.parts) and not name.name.endswith(UNFINISHED)
+        if hidden
+        or (not any(part.startswith(".") for part in name.parts) and not name.name.endswith(UNFINISHED))
     }
 
 

@@ -88,3 +88,41 @@ def test_an_index_of_few_photos_says_that_it_cannot_know(run: Any, walk: Path) -
     assert out.startswith(f"{walk / 'q1.png'}: confidence unknown ({reason})\n")
     said = json.loads(run("localize", walk / "q1.png", "--index", "walk.idx", "--json")[1])
     assert said[str(walk / "q1.png")]["confidence"] is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "there", "advice"),
+    [(["400000,6000000"], "is 1", True), ([","], "are 0", False), (["400000,6000000"] * 2, "are 2", True)],
+    ids=["one photo", "one without a position", "two photos"],
+)
+def test_the_smallest_indexes_count_their_photos_with_positions(
+    run: Any, walk: Path, rows: list[str], there: str, advice: bool
+) -> None:
+    listed = [f"db{i}.png,{row},{'33N' if row[1:] else ''}" for i, row in enumerate(rows)]
+    (walk / "db.csv").write_text("\n".join(["name,utm_e,utm_n,zone", *listed]) + "\n")
+    reason = f"it takes 50 images of the index with positions; there {there}"
+    code, out, _ = run(*INDEX)
+    assert code == 0 and out.splitlines()[1].startswith(f"confidence unknown: {reason}")
+    assert ("--confidence-from" in out) == advice
+    said = json.loads(run("localize", walk / "q0.png", "--index", "walk.idx", "--json")[1])
+    answer = said[str(walk / "q0.png")]
+    assert (answer["verdict"], answer["reason"]) == ("confidence unknown", reason)
+    assert len(answer["places"]) == len(rows) and (answer["estimate"] is not None) == advice
+    assert reason in run("index-check", "walk.idx")[1]
+    pairs = len(rows) * (len(rows) - 1)
+    assert run("pairs", "walk.idx")[1].startswith(f"pairs.txt: {pairs} pairs of {len(rows)} image")
+    with client_with(PlaceFinder(load_network(NET), PlaceIndex.load("walk.idx"))) as client:
+        shown = send(client, (walk / "q0.png").read_bytes()).json()
+        assert (shown["reason"], len(shown["places"])) == (reason, len(rows))
+        assert client.get("/api/map?rows=0&extent=whole").status_code == (200 if advice else 404)
+
+
+def test_photos_without_a_position_cannot_fit_confidences(run: Any, walk: Path) -> None:
+    run(*INDEX)
+    for rows, found in (
+        ("grey.png,,,", "the queries' are in metres, or unknown, the index's on the globe"),
+        ("q0.png,400000,6000000,", "the queries' are in metres, or unknown, the index's on the globe"),
+    ):
+        (walk / "q.csv").write_text(f"name,utm_e,utm_n,zone\n{rows}\n")
+        code, _, err = run(*INDEX, "--confidence-from", walk / "q.csv")
+        assert code == 1 and found in err

@@ -119,6 +119,23 @@ def test_dbstructs_and_folders_give_the_same_network(run, city, tmp_path):
     assert weights(tmp_path / "out/run_latest.mat") == weights(tmp_path / "first/run_latest.mat")
 
 
+def test_csv_files_name_images_below_the_root(run, city, tmp_path):
+    assert run(*words(city))[0] == 0
+    (tmp_path / "out").rename(tmp_path / "first")
+    for split in ("train", "val"):
+        for kind in ("database", "queries"):
+            found = sorted((city / "city/images" / split / kind).iterdir())
+            rows = [
+                f"{path.relative_to(city / 'city')},{','.join(path.name.split('@')[1:3])}" for path in found
+            ]
+            (tmp_path / f"{split}_{kind}.csv").write_text("\n".join(["name,utm_e,utm_n", *rows]) + "\n")
+    queries = ["--train-queries", "train_queries.csv", "--val-queries", "val_queries.csv"]
+    sets = {split: str(tmp_path / f"{split}_database.csv") for split in ("train", "val")}
+    code, _, err = run(*words(city, *queries, "--root", city / "city", **sets))
+    assert code == 0, err
+    assert weights(tmp_path / "out/run_latest.mat") == weights(tmp_path / "first/run_latest.mat")
+
+
 def test_flags_are_the_options_of_their_names_and_set_takes_any(run, city):
     flags = ["--lr", "0.002", "--batch-size", "3", "--epochs", "1", "--backprop-to", "conv2"]
     arguments = [part for part in words(city) if part not in ("batchSize=2", "learningRate=0.01", "nEpoch=2")]
@@ -161,6 +178,7 @@ def test_other_settings_for_a_session_are_refused_and_restart_begins_anew(run, c
         (["--set", "generator=1"], "generator"),
         (["--set", "learningRate=fast"], "learningRate"),
         (["--net", "nonesuch"], "nonesuch"),
+        (["--weights", "random"], "has its own weights"),
         (["--dataset", "pitts30k"], "either --dataset NAME"),
         (["--backprop-to", "conv9"], "conv9"),
     ],

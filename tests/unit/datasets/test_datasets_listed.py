@@ -7,6 +7,7 @@ import scipy.sparse
 from deepibl.datasets.catalog import evaluation_dataset, load_dbstruct
 from deepibl.datasets.place import ListedPositives, save_dbstruct
 from deepibl.errors import DatasetError
+from matlab_compat.errors import ArgumentError
 from matlab_compat.rng import rng
 from tests.golden_data import REAL
 from tests.small_datasets import names, saved
@@ -108,3 +109,6 @@ def test_a_dbstruct_of_matches_alone_is_evaluated_as_both_sources(tmp_path):
     whole = evaluation_dataset("", tmp_path, path, path, 25.0)
     assert isinstance(whole, ListedPositives)
     assert whole.positives(0).tolist() == load_dbstruct(path).positives(0).tolist()
+    for how in ((5.0, "", False), (25.0, "", True)):
+        with pytest.raises(ArgumentError, match="lists its matches: leave out --threshold and --skip-unk"):
+            evaluation_dataset("", tmp_path, path, path, *how)

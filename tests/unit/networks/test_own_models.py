@@ -146,6 +146,22 @@ def test_a_network_is_saved_as_training_left_it(tmp_path: Path) -> None:
     assert network_id(again) == network_id(net) and next(again.parameters()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("wrap", [lambda model: torch.compile(model, backend="eager"), nn.DataParallel])
+def test_a_compiled_or_wrapped_model_gives_the_network_of_the_model_itself(wrap, tmp_path: Path) -> None:
+    resnet = torchvision.models.resnet18(num_classes=16)
+    about = {"name": "torchvision:resnet18", "args": {"num_classes": 16}}
+    for model, how in (
+        (resnet, about),
+        (resnet, {**about, "layer": "layer2"}),
+        (vit(), {"args": ARGS, "size": 32}),
+    ):
+        net, plain = from_torch(wrap(model), **how), from_torch(model, **how)
+        assert network_id(net) == network_id(plain) and net.recipe == plain.recipe
+        save_network(net, tmp_path / "mine.safetensors")
+        again = load_network(tmp_path / "mine.safetensors")
+        assert network_id(again) == network_id(plain) and torch.equal(run(again), run(net))
+
+
 def test_a_name_that_the_weights_do_not_fit_is_refused_before_it_is_written(tmp_path: Path) -> None:
     with pytest.raises(NetworkFormatError, match="name and args"):
         save_network(from_torch(vit()), tmp_path / "mine.safetensors")

@@ -102,10 +102,11 @@ def test_images_of_one_spot_do_not_answer_each_other() -> None:
     ("places", "reason"),
     [
         (np.full((300, 2), np.nan), "it takes 50 images of the index with positions; there are 0"),
+        (street(1), "it takes 50 images of the index with positions; there is 1"),
         (street(15), "it takes 50 images of the index with positions; there are 15"),
         (
             np.zeros((60, 2)),
-            "it takes 50 images of the index with positions, and others 2 m away; there are 0",
+            "it takes 50 images of the index that can find images farther than 2 m away; there are 0",
         ),
         (street(300, 100.0), "it takes 20 images of the index that find another within 25 m; there are 0"),
     ],
@@ -115,8 +116,15 @@ def test_an_index_that_cannot_be_calibrated_says_why(places: np.ndarray, reason:
     answer = index.search(index.descriptors[:1], 3)[0]
     assert (answer.confidence, answer.verdict) == (None, "confidence unknown")
     assert reason in answer.reason and reason in answer.summary
-    assert [match.confidence for match in answer] == [None] * 3
+    assert [match.confidence for match in answer] == [None] * min(3, len(places))
     assert answer.as_dict()["confidence"] is None
+
+
+def test_queries_cannot_calibrate_an_index_without_positions() -> None:
+    places = street(60)
+    index = index_of(np.full((60, 2), np.nan), look(places, 0.1, 0))
+    reason = index.with_confidence(queries=(look(places, 0.1, 1), places)).calibration.reason
+    assert reason == "it takes 50 query photos that can find images with positions; there are 0"
 
 
 def test_a_blank_photo_has_no_match_in_an_index_of_few_photos_either() -> None:
