@@ -11,7 +11,6 @@ that the command `deepibl` sets help the others, too.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import statistics
 import sys
@@ -40,7 +39,7 @@ from benchmarks.extraction import (
     without_whitening,
     write_photos,
 )
-from benchmarks.measure import Case, Settings, Table, in_a_process, paired, real_options, timed
+from benchmarks.measure import Case, Settings, Table, command_line, in_a_process, paired, real_options, timed
 from benchmarks.training import FIRST, TUPLE, WAYS, TupleStep
 from deepibl.cli.process import keep_buffers
 from deepibl.engine import choose_engine, onednn
@@ -246,9 +245,7 @@ def tables(given: Given) -> Iterator[Table]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     real_options(parser)
     parser.add_argument("--hloc", type=Path, help="checkout of cvg/Hierarchical-Localization")
     parser.add_argument("--openibl", type=Path, help="checkout of yxgeee/OpenIBL")

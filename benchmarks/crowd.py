@@ -7,7 +7,6 @@ day) and Lund first, then random parts of the photos of Cambridge's training dis
 OUT/queries.npy the queries by day; OUT/right.npy (Q, D) which database photos are right for each.
 """
 
-import argparse
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from benchmarks.city import LUND_SIDE, data_sets, training_photos
+from benchmarks.measure import command_line
 from deepibl.engine import choose_engine
 from deepibl.engine.batch import extract_prepared
 from deepibl.features import extract
@@ -58,9 +58,7 @@ def crowd(net: SimpleNN, photos: list[str], precision: str) -> Iterator[np.ndarr
 
 def main() -> None:
     """The command line; see the module."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("real", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--network", default="streets")

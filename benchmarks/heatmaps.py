@@ -38,9 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     net = load_network(find_network(options.network))
     images = [read_image(photo, max_side=options.side, upright=True) for photo in options.photos]
-    pairs = (
-        zip(images[::2], images[1::2], strict=True) if options.pairs else [(image, None) for image in images]
-    )
+    pairs = zip(images[::2], images[1::2], strict=True) if options.pairs else [(x, None) for x in images]
     deletion_table(net, list(pairs), options.methods).print()
 
 

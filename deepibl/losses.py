@@ -276,9 +276,7 @@ def _tuples(query: Tensor, positive: Tensor, negatives: Tensor, mask: Tensor | N
     Raises ArgumentError unless query and positive are (B, D), negatives (B, M, D) and mask (B, M).
     """
     if query.ndim != 2 or positive.shape != query.shape:
-        raise ArgumentError(
-            f"query {tuple(query.shape)} and positive {tuple(positive.shape)}: expected (B, D) both"
-        )
+        raise ArgumentError(f"query {tuple(query.shape)} and positive {tuple(positive.shape)}: need (B, D)")
     if negatives.ndim != 3 or negatives.shape[0] != query.shape[0] or negatives.shape[2] != query.shape[1]:
         raise ArgumentError(
             f"negatives of shape {tuple(negatives.shape)}: expected (B, M, D), B, D = {tuple(query.shape)}"

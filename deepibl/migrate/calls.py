@@ -238,9 +238,7 @@ def _struct(scope: Scope, nodes: Sequence[Node]) -> Typed:
     typed = [part(scope, node) for node in nodes]
     fields = [literal(value.node) for value in typed[::2]]
     kept = [owned(scope, value) for value in typed[1::2]]
-    plain = len(set(fields)) == len(fields) and all(
-        isinstance(name, str) and is_field(name) for name in fields
-    )
+    plain = len(set(fields)) == len(fields) and all(isinstance(x, str) and is_field(x) for x in fields)
     known = {*NUMBERS, "text", "struct", "function", "object"}
     if len(typed) % 2 == 0 and plain and all(value.kind in known for value in typed[1::2]):
         made = scope.call("Struct")

@@ -103,9 +103,7 @@ class TorchExtractor(nn.Module):
         found = found[0] if isinstance(found, tuple | list) and found else found  # BoQ adds its attentions
         if not isinstance(found, Tensor) or found.ndim not in (2, 4):
             what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-            raise NetworkFormatError(
-                f"the backbone must return maps (N, C, h, w) or descriptors (N, D), not {what}"
-            )
+            raise NetworkFormatError(f"a backbone gives maps (N, C, h, w) or descriptors (N, D), not {what}")
         return self.head(found) if found.ndim == 4 else F.normalize(found.float())[:, :, None, None]
 
     def network_id(self) -> str:

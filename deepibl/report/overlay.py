@@ -101,9 +101,7 @@ def beside(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 def _coloured(below: np.ndarray, scaled: np.ndarray, least: float) -> np.ndarray:
     """Colours over a picture, by values (H, W) from -1 to 1; none where they are within ±least."""
-    colours = np.stack(
-        [np.interp(scaled, _LEVELS, channel) for channel in zip(*_COLOURS, strict=True)], axis=-1
-    )
+    colours = np.stack([np.interp(scaled, _LEVELS, each) for each in zip(*_COLOURS, strict=True)], axis=-1)
     opacity = np.clip((np.abs(scaled) - least) / max(1 - least, 1e-6), 0, 1) ** 0.7
     return _blend(below, colours, _STRONGEST * opacity[..., None])
 

@@ -73,9 +73,7 @@ def _open_header(data: bytes) -> Any:
     from PIL.JpegImagePlugin import JpegImageFile
 
     if is_heic(data) and not reads_heic():
-        raise Refused(
-            415, f"this server does not read HEIC pictures ({HEIC_ADVICE})", "Export it as JPEG first."
-        )
+        raise Refused(415, f"this server reads no HEIC photos ({HEIC_ADVICE})", "Export it as JPEG first.")
     *most, last = kinds_read()
     try:  # Image.open refuses JPEGs of many pixels, which are decoded at a fraction of their size
         return (

@@ -262,9 +262,7 @@ def which(name: str) -> str:
         if path.is_file():
             return str(path.resolve())
     looked = ", ".join(sorted({folder or "." for folder in folders}))
-    what = (
-        "the images that come with MATLAB (e.g. football.jpg) are not included: put a JPEG of this name there"
-    )
+    what = "the images that come with MATLAB (football.jpg) are not included: put a JPEG of this name there"
     raise ImageReadError(f"{name}: no such file in {looked}; {what}")
 
 

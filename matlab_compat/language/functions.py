@@ -135,9 +135,7 @@ def _floats(name: str, low: float = -math.inf) -> Any:
             raise refuse(f"{name} of a number below {low:g} is complex, which is not migrated")
         if data.dtype.kind in "iu":
             raise refuse(f"{name} of an integer class")
-        return element_function(
-            function, Array(data if data.dtype == np.float32 else data.astype(np.float64))
-        )
+        return element_function(function, Array(data if data.dtype == np.float32 else data.astype(float)))
 
     return named(name, f"{name} of each element. Raises ArgumentError for integer classes.", applied)
 
@@ -151,7 +149,7 @@ def _keeping(name: str, function: Callable[[np.ndarray], np.ndarray], integers: 
 
     def applied(x: Any) -> Any:
         data = as_np(x)
-        data = data.astype(np.float64) if data.dtype.kind == "b" else data
+        data = data.astype(float) if data.dtype.kind == "b" else data
         return wrap(function(data) if data.dtype.kind == "f" or integers else data)
 
     return named(name, f"{name} of each element, in its class.", applied)

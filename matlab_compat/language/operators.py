@@ -225,9 +225,7 @@ def joined(axis: int, values: Any) -> Any:
         return data.item() if data.size == 1 else StructArray(data)
     if any(isinstance(part, str) for part in parts):
         if len(kept) > 1 and axis != 1:
-            raise refuse(
-                "strings below each other: matrices of characters are not migrated; use a cell array"
-            )
+            raise refuse("strings below each other: character matrices are not migrated; use a cell array")
         return "".join(_letters(part) for part in kept)
     arrays = [as_np(part) for part in parts]
     kind = _joined_class(arrays)

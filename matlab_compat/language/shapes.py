@@ -62,9 +62,7 @@ def repmat(x: Any, *times_each: Any) -> Any:
     counts = _sizes(times_each)[0]
     if isinstance(x, str):
         if counts[0] != 1:
-            raise refuse(
-                "strings below each other: matrices of characters are not migrated; use a cell array"
-            )
+            raise refuse("strings below each other: character matrices are not migrated; use a cell array")
         return x * counts[1]
     if isinstance(x, Cell):
         return Cell.of(np.tile(x.data, counts))

@@ -139,7 +139,7 @@ def test_joining_rows_strings_cells_and_structs() -> None:
     assert ml.vertcat(Struct(a=1), Struct(a=2)).shape == (2, 1)
     with pytest.raises(ArgumentError, match="dimensions mismatch"):
         ml.vertcat(Array([1, 2]), Array([1, 2, 3]))
-    with pytest.raises(ArgumentError, match="matrices of characters"):
+    with pytest.raises(ArgumentError, match="character matrices"):
         ml.vertcat("ab", "cd")
 
 
