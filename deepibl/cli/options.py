@@ -30,8 +30,17 @@ COMPUTING = "Computation"  # a panel in the help of commands
 
 
 def option(text: str, *names: str, panel: str | None = None, **more: Any) -> Any:
-    """An option of a command with its help text; names: default: the parameter's."""
+    """An option of a command with its help text; names: default: the parameter's; -o takes no photo's."""
+    more = {"callback": _no_photo, **more} if "-o" in names else more
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+def _no_photo(output: Any) -> Any:
+    from deepibl.images.kinds import IMAGE_SUFFIXES
+
+    if str(output).lower().endswith(IMAGE_SUFFIXES):
+        raise ArgumentError(f"{output} is the name of a photo: give what is written another")
+    return output
 
 
 def argument(text: str, shown: str | None = None) -> Any:

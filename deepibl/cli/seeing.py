@@ -15,7 +15,9 @@ from matlab_compat.errors import ArgumentError
 
 def heatmap(
     photos: Annotated[list[str], argument("A photo; another network before it.", "[NET] PHOTO")],
-    output: Annotated[Path, option("The sheet to write.", "--output", "-o")] = Path("heatmap.png"),
+    output: Annotated[Path, option("The sheet to write.", "--output", "-o", callback=None)] = Path(
+        "heatmap.png"
+    ),
     against: Annotated[Path | None, option("Another photo: what makes the two alike?")] = None,
     compare: Annotated[list[str] | None, option("Another network; may be repeated.")] = None,
     method: Annotated[

@@ -275,3 +275,12 @@ def test_names_that_are_not_utf_8_are_shown_in_pages_and_refused_in_pairs(
     assert code == 0 and "?.jpg" in (tmp_path / "answer.html").read_text(encoding="utf-8")
     code, _, err = run("localize", odd, "--index", city, "--json", "--pairs", tmp_path / "pairs.txt")
     assert code == 1 and "UTF-8 names" in err and not (tmp_path / "pairs.txt").exists()
+
+
+@pytest.mark.parametrize("command", ["index", "extract a.mat", "pairs a.idx", "report compare a b", "pca a.mat"])
+def test_no_output_takes_a_photos_name(run, command: str, tmp_path: Path) -> None:
+    photo = tmp_path / "a.JPG"
+    photo.write_bytes(b"a photo")
+    code, out, err = run(*command.split(), "-o", str(photo))
+    assert (code, out) == (1, "") and "a.JPG is the name of a photo" in err
+    assert photo.read_bytes() == b"a photo"
