@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.integrate import trapezoid
 from torch import Tensor, nn
 
 from benchmarks.measure import Table, command_line
@@ -54,7 +55,7 @@ def deletion_table(
             found.append([deletion_curve(net, image, each, target) for each in (field, field[::-1, ::-1])])
     rows = []
     for method, found in curves.items():
-        areas, turned = (np.trapezoid(found, SHARES, axis=2) / SHARES[-1]).T
+        areas, turned = (trapezoid(found, SHARES, axis=2) / SHARES[-1]).T
         gain = turned - areas
         error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.nan
         means = [f"{mean:.3f}" for mean in np.mean(found, axis=0)[0]]

@@ -132,11 +132,11 @@ def test_a_changed_image_or_backbone_is_computed_anew(net, photos) -> None:
         assert cache.computed == 2
         before = cache.identity
     with torch.no_grad():
-        net["conv0"].weight.mul_(1.5)
+        net["conv0"].weight.mul_(2)
     assert BackboneCache(net, FIRST).identity != before
     with torch.no_grad():
-        net[FIRST].weight.mul_(1.5)
-        net["conv0"].weight.div_(1.5)
+        net[FIRST].weight.mul_(2)
+        net["conv0"].weight.div_(2)
     assert BackboneCache(net, FIRST).identity == before  # what learns does not enter
 
 
