@@ -277,7 +277,9 @@ def test_names_that_are_not_utf_8_are_shown_in_pages_and_refused_in_pairs(
     assert code == 1 and "UTF-8 names" in err and not (tmp_path / "pairs.txt").exists()
 
 
-@pytest.mark.parametrize("command", ["index", "extract a.mat", "pairs a.idx", "report compare a b", "pca a.mat"])
+@pytest.mark.parametrize(
+    "command", ["index", "extract a.mat", "pairs a.idx", "report compare a b", "pca a.mat"]
+)
 def test_no_output_takes_a_photos_name(run, command: str, tmp_path: Path) -> None:
     photo = tmp_path / "a.JPG"
     photo.write_bytes(b"a photo")
