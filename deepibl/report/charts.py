@@ -213,7 +213,7 @@ class Line:
 def line_chart(
     name: str, lines: Sequence[Line], x_label: str, y_label: str, *, log_x: bool = False
 ) -> Drawing | None:
-    """Lines with markers, the same bytes for the same arguments; None where no line has a point.
+    """Lines with markers, y in percent, the same bytes for the same arguments; None where none has a point.
 
     name: unique on the page; ids in the SVG are made of it. log_x: a logarithmic x axis, ticks at the points.
 
@@ -222,6 +222,7 @@ def line_chart(
     """
     import matplotlib.style
     from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
 
     drawn = [(line, COLOURS[i % len(COLOURS)]) for i, line in enumerate(lines) if line.points]
     if not drawn:
@@ -242,6 +243,7 @@ def line_chart(
             axes.minorticks_off()
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     body = text[text.index('<g id="figure_1">') : text.rindex("</svg>")]

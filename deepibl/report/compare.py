@@ -49,8 +49,9 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        lines = [f"A {self.labels[0]}", f"B {self.labels[1]}", "N         A       B    B - A"]
-        lines += [f"{n:03d}  {one:.4f}  {two:.4f}  {two - one:+.4f}" for n, one, two in self.table()]
+        lines = [f"A {self.labels[0]}", f"B {self.labels[1]}", "N       A      B  B - A (percent)"]
+        table = ((n, 100 * one, 100 * two) for n, one, two in self.table())
+        lines += [f"{n:03d} {one:5.1f}  {two:5.1f}  {two - one:+.1f}" for n, one, two in table]
         lines.append(
             f"right at first: both {len(self.both)}, only A {len(self.only_first)}, "
             f"only B {len(self.only_second)}, neither {len(self.neither)}; sign test p = {self.p_value:.3g}"

@@ -51,7 +51,7 @@ def _environment() -> Environment:
         "how_many": how_many,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
-    made.filters["recall"] = lambda value: "–" if value is None else f"{value:.4f}"
+    made.filters["recall"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return made
 

@@ -48,7 +48,7 @@ def run():
 def test_the_page_shows_what_was_measured_and_how(run):
     text = _Reader(report_page(run)).text
     for n in (1, 5, 10, 25):
-        assert f"{run.at(n):.4f}" in text
+        assert f"{100 * run.at(n):.1f}" in text
     for part in (run.command, run.network_id, "torch", "Recall by dimension", "north is up"):
         assert part in text
 
@@ -87,14 +87,14 @@ def test_pictures_have_their_size_and_positions_lead_to_a_map(tmp_path):
 def test_n_beyond_the_database_are_left_out_and_one_query_is_not_called_queries():
     page = report_page(collect(evaluation(queries=1, database=3)))
     assert "3 database images, 1 query, 32 dimensions" in page and "1 query, unfold and search" in page
-    table = page.partition("<h2>Recall@N</h2>")[2].partition("</table>")[0]
+    table = page.partition("<h2>Recall@N, percent</h2>")[2].partition("</table>")[0]
     assert "<td>3</td>" in table and "<td>4</td>" not in table
     assert "Recall@1" in page and "Recall@5" not in page and "Recall@10" not in page
 
 
 def test_published_figures_stand_beside_measured_ones_and_are_marked(run):
     content = _Reader(report_page(dataclasses.replace(run, dataset="tokyo247"))).text
-    assert "0.7968" in content
+    assert "79.7" in content
     assert "SARE Our-Ind. (published)" in content
     assert "not measured here" in content
     assert "(published)" not in _Reader(report_page(run)).text
