@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from matlab_compat.dagnn import blocks as dag
 from matlab_compat.dagnn.network import DagNN
-from matlab_compat.errors import NetworkFormatError
+from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layers import Conv, Dropout, Normalize, Pool, ReLU
 from matlab_compat.simplenn.network import SimpleNN
 
@@ -30,8 +30,13 @@ def require_finite(net: nn.Module) -> None:
     """Raises NetworkFormatError, naming layer and weight, if a weight or the mean pixel is NaN or infinite.
 
     Also for batch normalisation whose stored deviations are not above 0: those of a network without moments.
+    ArgumentError for a network without values, on 'meta'.
     """
     for where, values, what in _numbers(net):
+        if values.is_meta:
+            raise ArgumentError(
+                "the network is on 'meta', without values: to_empty(device='cpu'), load weights"
+            )
         total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32))
         wrong = 0 if bool(torch.isfinite(total)) else int((~torch.isfinite(values)).sum())
         if wrong:  # else the sum of finite numbers is beyond float32

@@ -247,9 +247,7 @@ def line_chart(
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     body = text[text.index('<g id="figure_1">') : text.rindex("</svg>")]
-    body = re.sub(
-        r' id="[a-z0-9.]+_\d+"| clip-path="[^"]*"|<defs>\s*<clipPath.*?</defs>', "", body, flags=re.S
-    )
+    body = re.sub(r' id="[a-z0-9.]+_\d+"| clip-path="[^"]*"|(?s:<defs>\s*<clipPath.*?</defs>)', "", body)
     start = Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         'class="chart" role="img" viewBox="0 0 {:g} {:g}" style="max-width:{}px"><title>{} by {}</title>'

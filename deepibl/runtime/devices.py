@@ -133,10 +133,8 @@ def inference(net: nn.Module, device: str | torch.device | None = None) -> Itera
     """A context in which the network is on `device` (None: where it is), in eval mode, without gradients.
 
     Yields the device. Products are full float32. At the end the mode is restored; the network stays on the
-    device. Raises ArgumentError if there is no such device, or the network's weights have no values.
+    device. Raises ArgumentError if there is no such device.
     """
-    if device_of(net).type == "meta":
-        raise ArgumentError("the network is on 'meta', without values: to_empty(device='cpu'), load weights")
     target = device_of(net) if device is None else torch.device(device)
     if target.type == "cuda" and not torch.cuda.is_available():
         raise ArgumentError(f"device {device}: there is no CUDA device; use 'cpu'")

@@ -23,9 +23,7 @@ STORAGE = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
 CHAR, SPARSE = 1, 2
 CLASSNAMES = {0: "double", CHAR: "char", SPARSE: "sparse"}
 # newer SciPy warns unless it is told which of its two kinds of sparse matrices to return
-SPMATRIX: dict[str, Any] = (
-    {"spmatrix": True} if "spmatrix" in inspect.signature(scipy.io.loadmat).parameters else {}
-)
+SPMATRIX: Any = {"spmatrix": True} if "spmatrix" in inspect.signature(scipy.io.loadmat).parameters else {}
 
 
 class Entry(NamedTuple):
