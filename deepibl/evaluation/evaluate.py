@@ -67,7 +67,8 @@ class Evaluation:
         result, dataset = self.result, self.dataset
 
         def by_n(values: np.ndarray) -> dict[str, Any]:
-            return dict(zip(map(str, result.ns), values.tolist(), strict=True))
+            found = zip(result.ns, values.tolist(), strict=True)  # as printed, none beyond the database
+            return {str(n): value for n, value in found if n <= dataset.database_size}
 
         return {
             "dataset": dataset.name,

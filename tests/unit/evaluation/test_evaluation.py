@@ -272,3 +272,11 @@ def test_queries_without_a_positive_are_counted_with_how_far_the_nearest_image_i
     lines = recall_table(found).splitlines()
     assert found.as_dict()["queries_without_positives"] == int(3 - np.less(far, 26).sum())
     assert (len(lines) == 2) if said is None else lines[1].startswith(said)
+
+
+def test_json_has_no_n_beyond_the_database():
+    database = np.array([[400_000.0, 6e6], [400_100.0, 6e6]])
+    dataset = PlaceDataset("street", ["a", "b"], database, ["q", "r"], database)
+    rows = unit(np.eye(2, 4))
+    found = Evaluation(dataset, "net", "ab" * 32, 4, recall_at_n(rows, rows, dataset, ns=(1, 2, 5)))
+    assert found.as_dict()["recall"] == {"1": 1.0, "2": 1.0}
