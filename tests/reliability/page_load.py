@@ -6,10 +6,12 @@ Everything happens on this machine's loopback address, with a toy city and the n
 """
 
 import argparse
+import functools
 import os
 import tempfile
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -50,17 +52,12 @@ def storm(page: Served, temporary: Path, rounds: int, uploads: int = 50) -> Stor
     """`rounds` times `uploads` uploads at once, of every kind in turn. temporary: the page's TMPDIR."""
     found, sent = Storm(), kinds()
     found.answers = {kind.name: Counter() for kind in sent}
-    with MemoryWatch(page.process.pid) as watch:
+    chosen = [sent[i % len(sent)] for i in range(uploads)]
+    with MemoryWatch(page.process.pid) as watch, ThreadPoolExecutor(uploads) as pool:
         for _ in range(rounds):
-            gate = threading.Barrier(uploads)
-            threads = [
-                threading.Thread(target=_send, args=(page.url, sent[i % len(sent)], gate, found))
-                for i in range(uploads)
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            send = functools.partial(_send, page.url, threading.Barrier(uploads))
+            for kind, answer in zip(chosen, list(pool.map(send, chosen)), strict=True):
+                _judge(kind, answer, found)
             found.memory.append(page.resident())
             found.left += [str(path) for path in temporary.rglob("*")]
             found.left += [name for name in page.open_files() if str(temporary) in name]
@@ -68,13 +65,19 @@ def storm(page: Served, temporary: Path, rounds: int, uploads: int = 50) -> Stor
     return found
 
 
-def _send(url: str, kind: Kind, gate: threading.Barrier, found: Storm) -> None:
+def _send(url: str, gate: threading.Barrier, kind: Kind) -> tuple[int, dict[str, object]] | Exception:
     gate.wait()
     try:
-        status, answer, _ = post(url, kind.data)
+        return post(url, kind.data)[:2]
     except Exception as problem:  # a page that breaks off is what this looks for
-        found.wrong.append(f"{kind.name}: {type(problem).__name__}: {problem}")
+        return problem
+
+
+def _judge(kind: Kind, answered: tuple[int, dict[str, object]] | Exception, found: Storm) -> None:
+    if isinstance(answered, Exception):
+        found.wrong.append(f"{kind.name}: {type(answered).__name__}: {answered}")
         return
+    status, answer = answered
     found.answers[kind.name][status] += 1
     if status not in (*kind.right, 503):
         found.wrong.append(f"{kind.name}: {status} {answer}")
