@@ -63,8 +63,9 @@ def atomic_output(path: StrPath) -> Iterator[Path]:
     At `path` is always the old file or the whole new one, even if the process is killed.
     """
     target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "this is a folder, not a file to write", os.fspath(path))
+    if target.exists() and not target.is_file():
+        number, kind = (errno.EISDIR, "a folder") if target.is_dir() else (errno.EINVAL, "a pipe or device")
+        raise OSError(number, f"this is {kind}, not a file to write", os.fspath(path))
     with temporary_beside(target) as temporary:
         yield temporary
         os.replace(temporary, target)

@@ -43,6 +43,8 @@ def verify(
             "give --features FILE with --images LIST, or --layers OUTPUTS.mat, or all three; or a file of "
             "deepibl_reference (see `deepibl toolbox`) alone as --features"
         )
+    if root and not features:
+        raise ArgumentError("--root goes with --features, which is not given")
     how = {**opt.image_reading(resize), "batch_size": batch_size, "device": opt.choose_device(device)}
     net_there = load_network(opt.find_net(net), device="cpu")
     compared = verify_layers(chain_of(net_there), str(layers), tolerance=tolerance) if layers else None

@@ -35,6 +35,7 @@ class _Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         opt.check_together(ctx)
+        opt.check_outputs(ctx)
         return super().invoke(ctx)
 
 

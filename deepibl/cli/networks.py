@@ -137,7 +137,7 @@ def evaluate(
     matcher: opt.MatcherName = "sift",
     features: Annotated[Path | None, option("Folder to keep descriptors in.")] = None,
     table: Annotated[bool, option("Print the original's table, N from 1 to 100.", "--table")] = False,
-    report: Annotated[Path | None, option("Folder for a page that shows the run.")] = None,
+    report: Annotated[Path | None, option("Folder for a page that shows the run.", panel=opt.FILES)] = None,
     as_json: opt.Json = False,
     *,
     how: dict[str, Any],

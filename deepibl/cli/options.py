@@ -26,21 +26,12 @@ if TYPE_CHECKING:
 
 SOME_IMAGES_FAILED = 3
 NOT_AS_IT_SHOULD_BE = 4
-COMPUTING = "Computation"  # a panel in the help of commands
+COMPUTING, FILES = "Computation", "Files to write"  # panels in the help of commands
 
 
 def option(text: str, *names: str, panel: str | None = None, **more: Any) -> Any:
-    """An option of a command with its help text; names: default: the parameter's; -o takes no photo's."""
-    more = {"callback": _no_photo, **more} if "-o" in names else more
+    """An option of a command with its help text; names: default: the parameter's."""
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
-
-
-def _no_photo(output: Any) -> Any:
-    from deepibl.images.kinds import IMAGE_SUFFIXES
-
-    if str(output).lower().endswith(IMAGE_SUFFIXES):
-        raise ArgumentError(f"{output} is the name of a photo: give what is written another")
-    return output
 
 
 def argument(text: str, shown: str | None = None) -> Any:
@@ -145,6 +136,35 @@ def check_together(context: Any) -> None:
     for name, others in _ARE_OF.items():
         for other in given.intersection(others if name in given else ()):
             raise ArgumentError(f"{names[other]} does nothing with {names[name]}: leave it out")
+
+
+def check_outputs(context: Any) -> None:
+    """Raises ArgumentError, before anything is computed, for an output that has no folder or a photo's name,
+    or that would replace what the command reads or another output."""
+    from deepibl.images.kinds import IMAGE_SUFFIXES
+
+    command, given = context.command, context.params
+    writes = {each.name for each in command.params if "-o" in each.opts or each.rich_help_panel == FILES}
+    read = [path for name in given.keys() - writes for path in _paths(given[name]) if path.exists()]
+    taken = dict.fromkeys(read if command.name != "index-edit" else [], "what is read")
+    for param in command.params:
+        for path in _paths(given[param.name]) if param.name in writes else []:
+            shown = f"{max(param.opts, key=len)} {given[param.name]}"
+            if other := taken.get(path):
+                raise ArgumentError(f"{shown} would replace {other}: give it another name")
+            if path.name.lower().endswith(IMAGE_SUFFIXES) and command.name != "heatmap":
+                raise ArgumentError(f"{shown} is the name of a photo: give what is written another")
+            folders = path if param.name == "report" else path.parent, *path.parents
+            there = next(each for each in folders if each.exists())
+            if not (there.is_dir() and os.access(there, os.W_OK)):
+                raise ArgumentError(f"{shown}: {there} is no folder that can be written to")
+            taken[path] = f"that of {shown}"
+
+
+def _paths(value: Any) -> list[Path]:
+    """The paths that an option or argument may name, made absolute."""
+    texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str | Path)]
+    return [Path(each).resolve() for each in texts if str(each) and "://" not in str(each)]
 
 
 def split_net(given: Sequence[str] | None, net: str | None = None) -> tuple[str, list[str]]:

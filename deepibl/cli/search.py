@@ -15,7 +15,7 @@ from matlab_compat.errors import ArgumentError
 
 _SHOWN = 10
 Where = Annotated[str, argument("An index: FILE.idx, FOLDER.db or http://HOST:PORT/COLLECTION.")]
-_file = functools.partial(option, panel="Files to write")
+_file = functools.partial(option, panel=opt.FILES)
 
 
 @opt.computes
@@ -119,7 +119,7 @@ def localize(
     gpx: Annotated[Path | None, _file("Positions as waypoints, for GPS devices.")] = None,
     kml: Annotated[Path | None, _file("Positions for Google Earth.")] = None,
     pairs: Annotated[Path | None, _file("The photos and their --top matches as hloc's pairs.")] = None,
-    pairs_root: Annotated[Path | None, _file("Folder that names in --pairs are below.")] = None,
+    pairs_root: Annotated[Path | None, option("Folder that names in --pairs are below.")] = None,
     *,
     how: dict[str, Any],
 ) -> None:

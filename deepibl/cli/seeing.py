@@ -15,9 +15,7 @@ from matlab_compat.errors import ArgumentError
 
 def heatmap(
     photos: Annotated[list[str], argument("A photo; another network before it.", "[NET] PHOTO")],
-    output: Annotated[Path, option("The sheet to write.", "--output", "-o", callback=None)] = Path(
-        "heatmap.png"
-    ),
+    output: Annotated[Path, option("The sheet to write.", "--output", "-o")] = Path("heatmap.png"),
     against: Annotated[Path | None, option("Another photo: what makes the two alike?")] = None,
     compare: Annotated[list[str] | None, option("Another network; may be repeated.")] = None,
     method: Annotated[
@@ -43,6 +41,8 @@ def heatmap(
     net, named = opt.split_net(photos)
     if len(named) != 1:
         raise ArgumentError(f"give one photo (and --against another); got {len(named)}")
+    if (patch or step) and not {"occlusion", "all"}.intersection(method or ()):
+        raise ArgumentError("--patch and --step go with --method occlusion")
     networks = _networks([net, *(compare or [])], opt.choose_device(device))
     reading = Reading(**{"upright": True, **opt.image_reading(resize)})
     occlusion = {"patch": patch, "step": step, "batch_size": batch_size}

@@ -34,9 +34,7 @@ def require_finite(net: nn.Module) -> None:
     """
     for where, values, what in _numbers(net):
         if values.is_meta:
-            raise ArgumentError(
-                "the network is on 'meta', without values: to_empty(device='cpu'), load weights"
-            )
+            raise ArgumentError("a network on 'meta' has no values: to_empty(device='cpu'), load weights")
         total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32))
         wrong = 0 if bool(torch.isfinite(total)) else int((~torch.isfinite(values)).sum())
         if wrong:  # else the sum of finite numbers is beyond float32

@@ -85,9 +85,7 @@ class BackboneCache:
                 f"got {store!r} and {dtype!r}"
             )
         if limit_gb <= 0:
-            raise ArgumentError(
-                f"limit_gb must be a positive number; got {limit_gb} (to keep nothing: store='off')"
-            )
+            raise ArgumentError(f"limit_gb must be positive; got {limit_gb} (to keep nothing: store='off')")
         if store == "disk" and folder is None:
             raise ArgumentError("store='disk' needs a folder")
         self.net, self.first, self.keep = net, net.index(first), keep

@@ -134,12 +134,12 @@ class Weights:
     name: str
     title: str
     file: str
-    kind: str  # 'ours': for place recognition (folder ourCNNs of localPaths); 'pretrained': to start from
-    layout: str
     page: str
     sources: tuple[Source, ...]
     licence: str
     citation: str
+    kind: str = "ours"  # for place recognition (folder ourCNNs of localPaths); 'pretrained': to start from
+    layout: str = "vgg16-netvlad-white"
 
 
 _SARE_PAPER = (
@@ -158,6 +158,7 @@ _VGG_PAPER = (
 )
 
 _NETVLAD_PAGE = "https://www.di.ens.fr/willow/research/netvlad/"
+_DRIVE = "https://drive.usercontent.google.com/download"
 _HLOC = "https://cvg-data.inf.ethz.ch/hloc/netvlad/"
 
 REGISTRY = {
@@ -167,15 +168,8 @@ REGISTRY = {
             name="sare",
             title="deepIBL: VGG-16 + NetVLAD + whitening, trained with SARE (Gaussian, Our-Ind.) on Pitts30k",
             file="sare_gauss_ind_pitts30k.mat",
-            kind="ours",
-            layout="vgg16-netvlad-white",
             page="https://drive.google.com/file/d/1riu7rJEH4Eh5vhQ_tM8dBtUfwhKilqhq/view",
-            sources=(
-                Source(
-                    "https://drive.usercontent.google.com/download"
-                    "?id=1riu7rJEH4Eh5vhQ_tM8dBtUfwhKilqhq&export=download&confirm=t"
-                ),
-            ),
+            sources=(Source(_DRIVE + "?id=1riu7rJEH4Eh5vhQ_tM8dBtUfwhKilqhq&export=download&confirm=t"),),
             licence="none stated; the authors'",
             citation=_SARE_PAPER,
         ),
@@ -183,8 +177,6 @@ REGISTRY = {
             name="netvlad-pitts30k",
             title="NetVLAD: VGG-16 + NetVLAD + whitening, trained on Pitts30k",
             file="vd16_pitts30k_conv5_3_vlad_preL2_intra_white.mat",
-            kind="ours",
-            layout="vgg16-netvlad-white",
             page=_NETVLAD_PAGE,
             sources=(
                 Source(_NETVLAD_PAGE + "data/models/vd16_pitts30k_conv5_3_vlad_preL2_intra_white.mat"),
@@ -201,8 +193,6 @@ REGISTRY = {
             name="netvlad-tokyotm",
             title="NetVLAD: VGG-16 + NetVLAD + whitening, trained on Tokyo Time Machine",
             file="vd16_tokyoTM_conv5_3_vlad_preL2_intra_white.mat",
-            kind="ours",
-            layout="vgg16-netvlad-white",
             page=_NETVLAD_PAGE,
             sources=(
                 Source(_NETVLAD_PAGE + "data/models/vd16_tokyoTM_conv5_3_vlad_preL2_intra_white.mat"),

@@ -122,9 +122,7 @@ def _named(path: str, where: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise ConfigurationError(
-        f"{where} names {path}, which is not a {' or '.join(FILES)}, nor a folder with one"
-    )
+    raise ConfigurationError(f"{where} names {path}, not a {' or '.join(FILES)} nor a folder with one")
 
 
 def _read(path: Path) -> LocalPaths:
@@ -153,6 +151,6 @@ def _toml(path: Path) -> dict[str, Any]:
     found = content.get("paths", content)
     if not isinstance(found, dict):
         raise ConfigurationError(
-            f"{path}: paths is {found!r:.80}; expected a table [paths], or one line per path"
+            f"{path}: paths is {found!r:.80}; expected a table [paths] or a line per path"
         )
     return found

@@ -120,9 +120,7 @@ def _hnsw(rows: Any, *, links: int = LINKS, construction: int = 80, seed: int = 
     """A graph over 8-bit codes, whose ranges are learned from a random sample, without rows."""
     faiss = load_faiss()
     if links < 2 or construction < 1:
-        raise ArgumentError(
-            f"links must be at least 2 and construction at least 1; got {links} and {construction}"
-        )
+        raise ArgumentError(f"links must be at least 2, construction at least 1; got {links}, {construction}")
     index = faiss.IndexHNSWSQ(rows.shape[1], faiss.ScalarQuantizer.QT_8bit, int(links))
     index.hnsw.efConstruction = int(construction)
     index.train(sample(rows, GRAPH_SAMPLE, seed))

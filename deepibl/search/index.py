@@ -64,7 +64,7 @@ class PlaceIndex:
             )
         if self.blanks is not None and self.blanks.shape[1:] != self.descriptors.shape[1:]:
             raise IndexFileError(
-                f"blank images have descriptors {self.blanks.shape[1:]}, images {self.dim} numbers"
+                f"blanks have descriptors {self.blanks.shape[1:]}, images {self.dim} numbers"
             )
         if self.frame not in (None, DEGREES):
             object.__setattr__(self, "positions", to_degrees(self.positions, self.frame))

@@ -121,9 +121,7 @@ class Places:
                 "Give latitude and longitude, or a photo that has them in its EXIF.",
             )
         if not len(self._index.ids_within(position, metres)):
-            raise Refused(
-                404, out_of_range(self._index, position, metres), "Search a larger circle, or elsewhere."
-            )
+            raise Refused(404, out_of_range(self._index, position, metres), "Search a larger circle.")
 
     def _check(self, row: int) -> None:
         if not 0 <= row < len(self):

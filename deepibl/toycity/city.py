@@ -164,9 +164,7 @@ def render_names(
     """
     positions = np.asarray(utm, dtype=np.float64)
     if positions.shape != (len(names), 2) or not np.isfinite(positions).all():
-        raise DatasetError(
-            f"utm must be {len(names)} finite positions (N, 2) in metres; found {positions.shape}"
-        )
+        raise DatasetError(f"utm must be {len(names)} finite positions (N, 2), metres; got {positions.shape}")
     _check(len(names), 0, size, workers)
     shots = named_shots(City(seed), names, positions, size, _known(time), date)
     _take_all(Path(root), shots, seed, None, workers, progress)
@@ -184,9 +182,7 @@ def _check(images: int, queries: int, size: tuple[int, int], workers: int) -> No
             f"a toy city needs at least one image and no fewer than 0 queries; got {images} and {queries}"
         )
     if not all(SMALLEST <= side <= LARGEST for side in size):
-        raise DatasetError(
-            f"each side of a photo must be {SMALLEST} to {LARGEST} pixels; got {size[0]} x {size[1]}"
-        )
+        raise DatasetError(f"a photo's sides must be {SMALLEST} to {LARGEST} pixels; got {size[0]}x{size[1]}")
     if workers < 1:
         raise DatasetError(f"the number of workers (processes) must be at least 1; got {workers}")
 

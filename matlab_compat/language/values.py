@@ -81,9 +81,7 @@ class Array(_Elements):
         if not self._own:
             self.data, self._own = self.data.copy(), True
         if self.data.dtype == np.bool_ and np.any((new != 0) & (new != 1)):
-            raise refuse(
-                "a number other than 0 and 1 in a logical array is true in MATLAB: use double(…) before"
-            )
+            raise refuse("a number other than 0 and 1 in a logical array is true in MATLAB: use double(…)")
         self.data = assign(self.data, key, cast(new, self.data.dtype))
 
     def __delitem__(self, key: Any) -> None:

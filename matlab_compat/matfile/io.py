@@ -96,9 +96,7 @@ def load(
         there = {*file.names, *file.problems}
         for name in wanted:
             if name not in there:
-                raise MatFileError(
-                    f"no variable {name!r}; it holds {', '.join(file.names) or 'no variables'}"
-                )
+                raise MatFileError(f"no variable {name!r}; it holds {', '.join(file.names) or 'none'}")
         wanted += [name for name in optional if name in there and name not in wanted]
         return {name: value_of(file, name) for name in wanted}
 

@@ -112,6 +112,9 @@ def test_what_is_not_there_or_a_folder_is_said_at_once(run, net: Path, street: P
         ("train --train a.mat --val . --train-queries .", "a.mat has queries of its own: leave out --"),
         ("train --lr 0.1 --set learningRate=0.2", "--set learningRate: another option gives it"),
         ("train --net vd16 --set netID=vd19", "--set netID: another option gives it another value"),
+        ("heatmap a.jpg --patch 20", "--patch and --step go with --method occlusion"),
+        ("heatmap a.jpg --method guided --step 5", "--patch and --step go with --method occlusion"),
+        ("verify a.mat --layers acts.mat --root .", "--root goes with --features"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(run, command: str, said: str) -> None:
@@ -286,3 +289,42 @@ def test_no_output_takes_a_photos_name(run, command: str, tmp_path: Path) -> Non
     code, out, err = run(*command.split(), "-o", str(photo))
     assert (code, out) == (1, "") and "a.JPG is the name of a photo" in err
     assert photo.read_bytes() == b"a photo"
+
+
+def test_no_output_replaces_another_or_what_is_read(run, city: Path, street: Path, tmp_path: Path) -> None:
+    photo, both = street / "q" / make_photos(street / "q")[0], tmp_path / "found"
+    content = photo.read_bytes(), city.read_bytes()
+    for command, said in (
+        (("localize", photo, "--index", city, "--csv", both, "--gpx", both), f"that of --csv {both}"),
+        (("localize", photo, "--index", city, "--pairs", both, "--html", tmp_path / "x/../found"), "--html"),
+        (("localize", photo, "--index", city, "--csv", city), "what is read"),
+        (("pairs", city, "-o", city), "what is read"),
+        (("heatmap", photo, "-o", photo), "what is read"),
+    ):
+        code, out, err = run(*command)
+        assert (code, out) == (1, "") and "would replace" in err and said in err
+    code, _, err = run("localize", photo, "--index", city, "--html", tmp_path / "new.png")
+    assert code == 1 and "is the name of a photo" in err
+    assert (photo.read_bytes(), city.read_bytes()) == content and not both.exists()
+    assert run("index-edit", city, "--backend", "hnsw", "-o", city)[0] == 0
+    os.mkfifo(tmp_path / "pipe")  # a file in its place would break who reads it; /dev/null is another
+    code, _, err = run("pairs", city, "-o", tmp_path / "pipe")
+    assert code == 1 and err.endswith("pipe: this is a pipe or device, not a file to write\n")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("flag", ["--html", "--csv", "--pairs"])
+def test_a_folder_that_cannot_be_is_said_before_anything_is_computed(
+    run, flag: str, city: Path, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long run must not end with its answers lost."""
+    monkeypatch.setattr("deepibl.search.localization.localize", lambda *_, **__: pytest.fail("computed"))
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "below" / "found.txt"
+    code, _, err = run("localize", street / "q" / "00.jpg", "--index", city, flag, out)
+    assert (
+        code == 1
+        and err == f"deepibl: {flag} {out}: {tmp_path / 'file'} is no folder that can be written to\n"
+    )
+    code, _, err = run("evaluate", "--db", street, "--queries", street, "--report", tmp_path / "file")
+    assert code == 1 and f"--report {tmp_path / 'file'}: " in err

@@ -105,7 +105,7 @@ def test_a_missing_variable_is_an_error_that_names_those_there(tmp_path: Path) -
 def test_a_file_without_variables_is_an_empty_struct(tmp_path: Path) -> None:
     matfile.save(tmp_path / "a.mat", {})
     assert matfile.who(tmp_path / "a.mat") == {} == matfile.load(tmp_path / "a.mat")
-    with pytest.raises(MatFileError, match="no variable 'net'; it holds no variables"):
+    with pytest.raises(MatFileError, match="no variable 'net'; it holds none"):
         matfile.load(tmp_path / "a.mat", ["net"])
 
 

@@ -147,7 +147,7 @@ def test_only_a_few_of_many_are_listed(path: Path) -> None:
 def test_a_file_of_a_header_alone_is_an_empty_struct(path: Path) -> None:
     Builder().write(path)
     assert matfile.load(path) == {} == matfile.who(path)
-    with pytest.raises(MatFileError, match=r"no variable 'net'; it holds no variables"):
+    with pytest.raises(MatFileError, match=r"no variable 'net'; it holds none"):
         matfile.load(path, ["net"])
     with h5py.File(path, "w", userblock_size=512):
         pass

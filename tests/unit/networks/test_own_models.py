@@ -230,7 +230,7 @@ def test_a_network_without_values_is_refused_and_its_outputs_kind_is_found_where
     photos(tmp_path, 1)
     net = from_torch(Describer().to("meta"))
     assert gives_descriptors(net)
-    with pytest.raises(ArgumentError, match="without values"):
+    with pytest.raises(ArgumentError, match="has no values"):
         deepibl.extract(net, [str(tmp_path / "0.png")])
 
 
