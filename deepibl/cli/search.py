@@ -34,9 +34,7 @@ def index(
         str | None, option("exact, ivfpq, hnsw or milvus (deepibl help scale).", show_default="exact")
     ] = None,
     half: Annotated[bool, option("Keep descriptors in float16.", "--half")] = False,
-    threshold: Annotated[
-        float | None, option("Metres within which a match is right.", min=0, show_default="25.0")
-    ] = None,
+    threshold: opt.Threshold = None,
     confidence_from: Annotated[Path | None, option("Queries with positions to fit confidences on.")] = None,
     add: Annotated[bool, option("Add images to the index that is there.", "--add")] = False,
     as_json: opt.Json = False,
@@ -45,10 +43,9 @@ def index(
     how: dict[str, Any],
 ) -> None:
     """Make an index of geo-tagged images: descriptors, names, positions and the network's identity."""
-    from deepibl.datasets.catalog import check_root, database_places, query_places
+    from deepibl.datasets.catalog import check_root, database_places, query_places, threshold_of
     from deepibl.images.kinds import count_reasons, unused
     from deepibl.search.backends import open_index
-    from deepibl.search.confidence import THRESHOLD
     from deepibl.search.localization import add_to_index, build_index
 
     net, named = opt.split_net(photos, net)
@@ -76,7 +73,7 @@ def index(
         made, failures, there = add_to_index(loaded, places, output, known=known, settings=settings)
     else:
         about: dict[str, Any] = {"network_path": opt.find_net(net), "half": half, "known": known}
-        about |= {"threshold": THRESHOLD if threshold is None else threshold, "backend": backend or "exact"}
+        about |= {"threshold": threshold_of(given[0], threshold), "backend": backend or "exact"}
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}

@@ -139,15 +139,17 @@ def load_dbstruct(
     database_root: StrPath | None = None,
     query_root: StrPath | None = None,
     name: str | None = None,
+    positive_distance: float | None = None,
 ) -> PlaceDataset:
     """The data set of a dbStruct .mat file.
 
     root: the folder of all images; database_root, query_root: the folders of database and query images,
-    where they differ. By default the file's own, if it has any. name: default the file's. The class (time
-    stamps, lists of positives, Tokyo 24/7) follows from the fields and the name. Raises what read_dbstruct
-    raises.
+    where they differ. By default the file's own, if it has any. name: default the file's. positive_distance:
+    default the file's posDistThr, metres. The class (time stamps, lists of positives, Tokyo 24/7) follows
+    from the fields and the name. Raises what read_dbstruct raises.
     """
     fields = read_dbstruct(path)
+    fields |= {} if positive_distance is None else {"posDistThr": positive_distance}
     name = name or Path(path).stem
     dataset = dataset_class(name, fields)(name, **python_names(fields))
     database, queries = (root if given is None else given for given in (database_root, query_root))
@@ -193,16 +195,17 @@ def evaluation_dataset(
     dataset: str,
     root: StrPath | None,
     db: StrPath | None,
-    queries: StrPath | None,
-    threshold: float,
+    queries: StrPath | None = None,
+    threshold: float | None = None,
     protocol: str = "",
     skip_unknown: bool = False,
 ) -> PlaceDataset:
-    """The data set to evaluate on: a known one by its name, or one made of two sources.
+    """The data set to evaluate on: a known one by its name, that of a dbStruct, or one made of two sources.
 
-    threshold: metres within which a match is correct, for two sources. skip_unknown: whether to leave out
-    their photos without a position. protocol: of Tokyo 24/7, 'deepibl' (the default) or 'netvlad'. Raises
-    ArgumentError unless exactly one of the two is given, and for a protocol of another set.
+    db alone, or the same file as queries, is a dbStruct, which keeps its rules (time stamps, listed matches).
+    threshold: metres within which a match is correct; default the dbStruct's, else 25. skip_unknown: whether
+    to leave out photos without a position. protocol: of Tokyo 24/7, 'deepibl' (the default) or 'netvlad'.
+    Raises ArgumentError for what does not go together.
     """
     if dataset and db is None and queries is None:
         opened = open_dataset(dataset, root=root)
@@ -213,17 +216,28 @@ def evaluation_dataset(
         return opened
     if protocol:
         raise ArgumentError("--protocol goes with --dataset tokyo247")
-    if dataset or db is None or queries is None:
-        raise ArgumentError("give either --dataset NAME (with --root DIR), or both --db and --queries")
+    alone = db is not None and _is_mat(db) and (queries is None or Path(db) == Path(queries))
+    if dataset or db is None or (queries is None and not alone):
+        raise ArgumentError(
+            "give --dataset NAME (with --root DIR), --db and --queries, or a dbStruct as --db"
+        )
     check_root(root, db, queries)
-    if _is_mat(db) and Path(db) == Path(queries):
-        listed = load_dbstruct(db, root=root)
-        if isinstance(listed, ListedPositives):  # its matches are no matter of positions
-            if (threshold, skip_unknown) != (25.0, False):
-                raise ArgumentError(f"{db} lists its matches: leave out --threshold and --skip-unknown")
-            return listed
-    how: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
-    return dataset_from_places(Path(db).stem, database_places(db, root), query_places(queries, root), **how)
+    if alone:
+        whole = load_dbstruct(db, root=root, positive_distance=threshold)
+        if type(whole) is not PlaceDataset:
+            if skip_unknown or (threshold is not None and isinstance(whole, ListedPositives)):
+                raise ArgumentError(f"{db} has rules of its own: leave out --threshold and --skip-unknown")
+            return whole
+    how: Any = {"positive_distance": threshold_of(db, threshold), "skip_unknown": skip_unknown}
+    asked = query_places(db if queries is None else queries, root)
+    return dataset_from_places(Path(db).stem, database_places(db, root), asked, **how)
+
+
+def threshold_of(source: StrPath, given: float | None = None) -> float:
+    """Metres within which a match is right: those given, else a dbStruct's posDistThr, else 25."""
+    if given is None and _is_mat(source):
+        return load_dbstruct(source).positive_distance
+    return 25.0 if given is None else given
 
 
 def training_datasets(

@@ -274,8 +274,8 @@ class PlaceDataset:
             return None
         more = f" … and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         text = (
-            f"{self.name}: {len(missing)} of {len(names)} {kind} images are missing under {root or '.'}: "
-            f"{', '.join(missing[:_SHOWN])}{more}"
+            f"{self.name}: {len(missing)} of {len(names)} {kind} images are missing under "
+            f"{root or '. (no root was given)'}: {', '.join(missing[:_SHOWN])}{more}"
         )
         if any(Path(root, name).with_suffix(".png").exists() for name in missing[:_SHOWN]):
             text += f"\nThey exist as .png: convert them with `deepibl convert-png {root}`"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepibl.datasets.catalog import query_places
+from deepibl.datasets.catalog import query_places, threshold_of
 from deepibl.datasets.folder import Places, dataset_from_places
 from deepibl.datasets.place import ListedPositives, Neighbours, PlaceDataset
 from deepibl.engine.scales import identity_of
@@ -182,7 +182,7 @@ def evaluate_index(
     queries: StrPath,
     *,
     label: str = "",
-    threshold: float = 25.0,
+    threshold: float | None = None,
     root: StrPath | None = None,
     index_root: StrPath | None = None,
     crop_to_dim: int = 0,
@@ -193,12 +193,12 @@ def evaluate_index(
 ) -> Evaluation:
     """Recall@N of queries (folder, CSV or dbStruct) against an index, of its images with a position.
 
-    net: the network that made the index. threshold: metres within which a match is right. root: of the names
-    in a CSV or dbStruct. index_root: of the index's photos, if they were moved. skip_unknown: whether to
-    leave out queries without a position. reranker: orders the first answers by geometry. settings, options:
-    see `ExtractionSettings`; queries are scaled and turned as the index's images were, and those that cannot
-    be read are left out. Raises NetworkMismatchError for another network, ArgumentError for an index in a
-    database.
+    net: the network that made the index. threshold: metres within which a match is right (`threshold_of` the
+    queries). root: of the names in a CSV or dbStruct. index_root: of the index's photos, if they were moved.
+    skip_unknown: whether to leave out queries without a position. reranker: orders the first answers by
+    geometry. settings, options: see `ExtractionSettings`; queries are scaled and turned as the index's images
+    were, and those that cannot be read are left out. Raises NetworkMismatchError for another network,
+    ArgumentError for an index in a database.
     """
     settings = ExtractionSettings.of(evaluate_index, settings, options, **asdict(AS_STORED), on_error="skip")
     index = open_index_file(index_file, "an evaluation")
@@ -206,7 +206,7 @@ def evaluate_index(
     index = index if index_root is None else index.at(os.fspath(index_root))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.frame)
-    rules: Any = {"positive_distance": threshold, "skip_unknown": skip_unknown}
+    rules: Any = {"positive_distance": threshold_of(queries, threshold), "skip_unknown": skip_unknown}
     dataset = dataset_from_places(Path(index_file).stem, database, query_places(queries, root), **rules)
     how = replace(settings, **asdict(index.reading))
     described: Described = index.descriptors[known], range(len(known)), []

@@ -127,7 +127,7 @@ def suffix_of(path: StrPath, suffix: str | None = None) -> str:
 def _read_bin(path: Path, count: int | None, dim: int | None, mmap: bool) -> np.ndarray:
     if count is None and dim is None:
         raise ArgumentError(
-            f"{path}: a .bin file holds numbers only; give count (of images) or dim (of descriptors)"
+            f"{path}: a .bin holds numbers only: give count (of images) or dim (of descriptors)"
         )
     size = path.stat().st_size
     numbers = size // _FLOAT.itemsize

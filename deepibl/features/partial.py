@@ -100,9 +100,7 @@ class PartialFeatures:
         if len(ids):
             self.dim = rows.shape[1] if self.dim is None else self.dim
             if rows.shape[1] != self.dim:
-                raise FeatureFileError(
-                    f"{self.part}: descriptors of {self.dim} and of {rows.shape[1]} dimensions"
-                )
+                raise FeatureFileError(f"{self.part}: rows of {self.dim} and of {rows.shape[1]} dimensions")
             if len(ids) == len(group):
                 block = np.ascontiguousarray(rows, dtype="<f4")
             else:

@@ -150,7 +150,5 @@ def _toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: values are nested too deeply") from None
     found = content.get("paths", content)
     if not isinstance(found, dict):
-        raise ConfigurationError(
-            f"{path}: paths is {found!r:.80}; expected a table [paths] or a line per path"
-        )
+        raise ConfigurationError(f"{path}: paths is {found!r:.80}; expected [paths] or a line per path")
     return found

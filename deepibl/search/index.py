@@ -63,9 +63,7 @@ class PlaceIndex:
                 f"{self.descriptors.shape}, positions {self.positions.shape}; expected (N, D) and (N, 2)"
             )
         if self.blanks is not None and self.blanks.shape[1:] != self.descriptors.shape[1:]:
-            raise IndexFileError(
-                f"blanks have descriptors {self.blanks.shape[1:]}, images {self.dim} numbers"
-            )
+            raise IndexFileError(f"blanks have descriptors {self.blanks.shape[1:]}, images {self.dim}")
         if self.frame not in (None, DEGREES):
             object.__setattr__(self, "positions", to_degrees(self.positions, self.frame))
             object.__setattr__(self, "frame", DEGREES)

@@ -143,9 +143,7 @@ def num2str(value: Any, form: Any = None) -> str:
     if data.size == 0:
         return ""
     if data.ndim > 2 or data.shape[0] > 1:
-        raise refuse(
-            f"num2str of {sides(data.shape)} numbers gives a matrix of characters: use mat2str or sprintf"
-        )
+        raise refuse(f"num2str of {sides(data.shape)} numbers gives a matrix: use mat2str or sprintf")
     numbers = [float(x) for x in data.flat]
     if isinstance(form, str):
         return sprintf(form, *numbers).strip()

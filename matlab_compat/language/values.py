@@ -53,9 +53,7 @@ class Array(_Elements):
             values = values.astype(np.float64) if values.dtype.kind in "iu" else values
             values = values.reshape(0, 0) if values.size == 0 else values
         if values.dtype.kind not in "biuf":
-            raise refuse(
-                f"an array of numbers is needed; found {values.dtype} (complex numbers are not migrated)"
-            )
+            raise refuse(f"an array of numbers is needed; got {values.dtype} (complex ones are not migrated)")
         self.data = trimmed(values if dtype is None else values.astype(dtype))
         self._own = False  # whether the memory is this object's alone
 

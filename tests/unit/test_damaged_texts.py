@@ -31,7 +31,7 @@ from tests.tiny_training import Workplace
     ("text", "message"),
     [
         ("x = " + "[" * 20000 + "]" * 20000, "nested too deep"),
-        ("paths = 3", "expected a table"),
+        ("paths = 3", "expected .paths."),
         ("x = 3", "paths are strings"),
     ],
 )

@@ -201,6 +201,20 @@ def test_evaluate_own_photos_prints_recalls_with_intervals_or_matlabs_lines(
     assert strict["recall"]["1"] == 0
 
 
+def test_evaluate_a_dbstruct_by_its_own_threshold(run: Run, net: Path, city: Path, photos: Path) -> None:
+    mat = photos / "mine.mat"
+    made = photos / "db" / "places.csv", "--queries", photos / "q" / "places.csv", "--threshold", 4, "-o", mat
+    assert run("data", "make", *made)[0] == 0
+    for sources in (
+        [net, "--db", mat],
+        [net, "--db", mat, "--queries", mat],
+        ["--index", city, "--queries", mat],
+    ):
+        for more, recall in (([], 0), (["--threshold", 6], 1)):
+            code, out, _ = run("evaluate", *sources, "--root", photos, "--json", *more)
+            assert code == 0 and json.loads(out)["recall"]["1"] == recall
+
+
 def test_evaluate_with_an_index_equals_evaluate_with_its_images(
     run: Run, net: Path, city: Path, photos: Path
 ) -> None:

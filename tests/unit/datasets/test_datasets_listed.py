@@ -106,9 +106,9 @@ def test_the_matrices_of_another_projects_dbstruct_are_read():
 
 def test_a_dbstruct_of_matches_alone_is_evaluated_as_both_sources(tmp_path):
     path = saved(tmp_path, gtHard=HARD, gtSoft=SOFT, **NO_POSITIONS)
-    whole = evaluation_dataset("", tmp_path, path, path, 25.0)
+    whole = evaluation_dataset("", tmp_path, path, path)
     assert isinstance(whole, ListedPositives)
     assert whole.positives(0).tolist() == load_dbstruct(path).positives(0).tolist()
-    for how in ((5.0, "", False), (25.0, "", True)):
-        with pytest.raises(ArgumentError, match="lists its matches: leave out --threshold and --skip-unk"):
+    for how in ((25.0, "", False), (None, "", True)):
+        with pytest.raises(ArgumentError, match="has rules of its own: leave out --threshold and --skip-unk"):
             evaluation_dataset("", tmp_path, path, path, *how)

@@ -21,6 +21,10 @@ def test_time_stamps_may_be_rows_or_columns(tmp_path, shape):
     assert isinstance(dataset, TokyoTimeMachine)
     assert dataset.nontrivial_positives(0).tolist() == [1]
     assert dataset.nontrivial_neighbours(0).tolist() == [1]
+    evaluated = evaluation_dataset("", None, path, threshold=4)
+    assert isinstance(evaluated, TokyoTimeMachine) and evaluated.positive_distance == 4
+    with pytest.raises(ArgumentError, match="rules of its own"):
+        evaluation_dataset("", None, path, skip_unknown=True)
 
 
 def test_time_stamps_of_another_number_are_refused(tmp_path):

@@ -44,12 +44,28 @@ def test_database_and_queries_make_a_data_set_with_the_threshold_asked_for(dbstr
         assert bool(dataset.is_positive(0, 0)) is right
 
 
+def test_a_dbstruct_is_evaluated_with_its_own_threshold(tmp_path: Path) -> None:
+    """posDistThr of the file, which MATLAB uses: with 25 m in its place the recall would be another."""
+    positions = np.array([[0.0, 0.0], [100.0, 0.0]])
+    made = PlaceDataset(
+        "tiny", ["a.jpg", "b.jpg"], positions, ["q.jpg"], positions[:1] + 9, positive_distance=10
+    )
+    made.save(file := tmp_path / "tiny.mat")
+    for queries in (None, file):
+        dataset = evaluation_dataset("", "/photos", file, queries)
+        assert dataset.positive_distance == 10 and not dataset.is_positive(0, 0)
+        assert evaluation_dataset("", "/photos", file, queries, 25).is_positive(0, 0)
+    (tmp_path / "q.csv").write_text("name,utm_east,utm_north\nq.jpg,9,9\n")
+    assert evaluation_dataset("", tmp_path, file, tmp_path / "q.csv").positive_distance == 10
+    assert evaluation_dataset("", tmp_path, tmp_path / "q.csv", tmp_path / "q.csv").positive_distance == 25
+
+
 @pytest.mark.parametrize(
     ("name", "db", "queries"),
     [("", None, None), ("", "x", None), ("pitts30k/test", "x", "y"), ("", None, "y")],
 )
 def test_half_a_source_or_two_are_refused(name: str, db: str | None, queries: str | None) -> None:
-    with pytest.raises(ArgumentError, match="either --dataset"):
+    with pytest.raises(ArgumentError, match="give --dataset NAME"):
         evaluation_dataset(name, None, db, queries, 25)
 
 

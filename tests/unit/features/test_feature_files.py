@@ -191,7 +191,7 @@ def test_a_second_process_is_kept_out(tmp_path):
 def test_descriptors_of_another_length_are_refused(tmp_path):
     with partial(tmp_path / "f.bin") as file:
         write_groups(file, [0])
-        with pytest.raises(FeatureFileError, match="of 5 and of 4 dimensions"):
+        with pytest.raises(FeatureFileError, match="rows of 5 and of 4 dimensions"):
             file.write(1, [3, 4, 5], ROWS[3:6, :4])
 
 
