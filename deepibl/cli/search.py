@@ -73,7 +73,7 @@ def index(
         made, failures, there = add_to_index(loaded, places, output, known=known, settings=settings)
     else:
         about: dict[str, Any] = {"network_path": opt.find_net(net), "half": half, "known": known}
-        about |= {"threshold": threshold_of(given[0], threshold), "backend": backend or "exact"}
+        about |= {"threshold": threshold_of(threshold, given[0]), "backend": backend or "exact"}
         made, failures = build_index(loaded, places, output, settings=settings, **about)
     said = {"index": output, "backend": made.backend, "images": len(made), "dimensions": made.dim}
     said |= {"network_id": made.network_id, "there_already": there, "failures": len(failures)}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepibl.datasets.dbstruct import python_names, read_dbstruct
+from deepibl.datasets.dbstruct import TIMESTAMPS, python_names, read_dbstruct
 from deepibl.datasets.folder import Places, dataset_from_places, find_layout, make_dataset, read_places
 from deepibl.datasets.pitts_tokyo import Tokyo247, TokyoTimeMachine, tiny_tokyo
 from deepibl.datasets.place import ListedPositives, PlaceDataset
@@ -78,10 +78,13 @@ CATALOG: dict[str, CatalogEntry] = {
 
 
 def dataset_class(name: str, fields: Mapping[str, Any]) -> type[PlaceDataset]:
-    """The class that a dbStruct's fields (under the file's names) and name determine."""
+    """The class that a dbStruct's fields (under the file's names) and name determine, or DatasetError."""
+    stamps = [field for field in TIMESTAMPS if field in fields]
     if "posIDs" in fields:  # also made of gtHard and gtSoft
+        if stamps:
+            raise DatasetError(f"{name} has {stamps[0]} beside a list of matches: leave out one of them")
         return ListedPositives
-    if "dbTimeStamp" in fields:
+    if stamps:
         return TokyoTimeMachine
     return Tokyo247 if name.lower() == "tokyo247" else PlaceDataset
 
@@ -216,11 +219,9 @@ def evaluation_dataset(
         return opened
     if protocol:
         raise ArgumentError("--protocol goes with --dataset tokyo247")
-    alone = db is not None and _is_mat(db) and (queries is None or Path(db) == Path(queries))
+    alone = db is not None and _is_mat(db) and (queries is None or _same_file(db, queries))
     if dataset or db is None or (queries is None and not alone):
-        raise ArgumentError(
-            "give --dataset NAME (with --root DIR), --db and --queries, or a dbStruct as --db"
-        )
+        raise ArgumentError("give --dataset NAME (with --root DIR), --db and --queries, or --db dbStruct.mat")
     check_root(root, db, queries)
     if alone:
         whole = load_dbstruct(db, root=root, positive_distance=threshold)
@@ -228,16 +229,33 @@ def evaluation_dataset(
             if skip_unknown or (threshold is not None and isinstance(whole, ListedPositives)):
                 raise ArgumentError(f"{db} has rules of its own: leave out --threshold and --skip-unknown")
             return whole
-    how: Any = {"positive_distance": threshold_of(db, threshold), "skip_unknown": skip_unknown}
-    asked = query_places(db if queries is None else queries, root)
-    return dataset_from_places(Path(db).stem, database_places(db, root), asked, **how)
+    queries = db if queries is None else queries
+    how: Any = {"positive_distance": threshold_of(threshold, db, queries), "skip_unknown": skip_unknown}
+    return dataset_from_places(Path(db).stem, database_places(db, root), asked_places(queries, root), **how)
 
 
-def threshold_of(source: StrPath, given: float | None = None) -> float:
-    """Metres within which a match is right: those given, else a dbStruct's posDistThr, else 25."""
-    if given is None and _is_mat(source):
-        return load_dbstruct(source).positive_distance
-    return 25.0 if given is None else given
+def asked_places(source: StrPath, root: StrPath | None = None) -> Places:
+    """As `query_places`, for queries that are evaluated by positions alone, in other images than their own.
+
+    Raises ArgumentError for a dbStruct whose time stamps or lists of matches would then do nothing.
+    """
+    if _is_mat(source) and type(load_dbstruct(source, root=root)) is not PlaceDataset:
+        raise ArgumentError(f"{source} has rules of its own: evaluate it whole, as --db without --queries")
+    return query_places(source, root)
+
+
+def threshold_of(given: float | None, *sources: StrPath) -> float:
+    """Metres within which a match is right: those given, else the dbStructs' posDistThr, else 25.
+
+    Raises ArgumentError for dbStructs whose posDistThr differ.
+    """
+    if given is not None:
+        return given
+    found = {load_dbstruct(source).positive_distance for source in sources if _is_mat(source)} or {25.0}
+    if len(found) > 1:
+        listed = " or ".join(f"{metres:g}" for metres in sorted(found))
+        raise ArgumentError(f"{' and '.join(map(str, sources))}: posDistThr {listed}: give --threshold")
+    return found.pop()
 
 
 def training_datasets(
@@ -262,11 +280,13 @@ def training_datasets(
         raise ArgumentError("give either --dataset NAME (with --root DIR), or both --train and --val")
     check_root(root, train, val, *queries)
     made = []
+    twins = Path(train).name == Path(val).name and not _same_file(train, val)
     for split, source, asked in zip(("train", "val"), (train, val), queries, strict=True):
         if _is_mat(source):
             if asked is not None:
                 raise ArgumentError(f"{source} has queries of its own: leave out --{split}-queries")
-            made.append(load_dbstruct(source, root=root))
+            own = f"{Path(source).stem}_{split}" if twins else None  # it names the files of features
+            made.append(load_dbstruct(source, root=root, name=own))
             continue
         if asked is None and not find_layout(source, split):
             raise ArgumentError(
@@ -276,6 +296,10 @@ def training_datasets(
         name = f"{Path(source).resolve().stem}_{split}"
         made.append(make_dataset(source, asked, name=name, split=split, csv_root=root, **thresholds))
     return made[0], made[1]
+
+
+def _same_file(first: StrPath, second: StrPath) -> bool:
+    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def _is_mat(source: StrPath) -> bool:

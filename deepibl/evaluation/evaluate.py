@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepibl.datasets.catalog import query_places, threshold_of
+from deepibl.datasets.catalog import asked_places, threshold_of
 from deepibl.datasets.folder import Places, dataset_from_places
 from deepibl.datasets.place import ListedPositives, Neighbours, PlaceDataset
 from deepibl.engine.scales import identity_of
@@ -206,8 +206,8 @@ def evaluate_index(
     index = index if index_root is None else index.at(os.fspath(index_root))
     known = np.flatnonzero(np.isfinite(index.positions).all(axis=1))
     database = Places(index.root, [index.names[i] for i in known], index.positions[known], index.frame)
-    rules: Any = {"positive_distance": threshold_of(queries, threshold), "skip_unknown": skip_unknown}
-    dataset = dataset_from_places(Path(index_file).stem, database, query_places(queries, root), **rules)
+    rules: Any = {"positive_distance": threshold_of(threshold, queries), "skip_unknown": skip_unknown}
+    dataset = dataset_from_places(Path(index_file).stem, database, asked_places(queries, root), **rules)
     how = replace(settings, **asdict(index.reading))
     described: Described = index.descriptors[known], range(len(known)), []
     asked = _described(net, dataset.query_names, dataset.query_root, how, None)

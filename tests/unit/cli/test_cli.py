@@ -215,6 +215,21 @@ def test_evaluate_a_dbstruct_by_its_own_threshold(run: Run, net: Path, city: Pat
             assert code == 0 and json.loads(out)["recall"]["1"] == recall
 
 
+def test_an_index_is_not_evaluated_by_a_dbstruct_with_rules_of_its_own(
+    run: Run, net: Path, city: Path, photos: Path
+) -> None:
+    """The time stamps that would leave out answers, with which the figures are others, did nothing."""
+    made = photos / "db" / "places.csv", "--queries", photos / "q" / "places.csv", "-o", photos / "m.mat"
+    assert run("data", "make", *made)[0] == 0
+    fields = matfile.load(photos / "m.mat", ["dbStruct"])["dbStruct"]
+    stamps = {name: np.ones((1, PLACES)) for name in ("dbTimeStamp", "qTimeStamp")}
+    matfile.save(photos / "m.mat", {"dbStruct": {**fields, **stamps}})
+    code, out, _ = run("evaluate", net, "--db", photos / "m.mat", "--root", photos, "--json")
+    assert code == 0 and json.loads(out)["recall"]["1"] == 0
+    code, out, err = run("evaluate", "--index", city, "--queries", photos / "m.mat", "--root", photos)
+    assert (code, out) == (1, "") and "evaluate it whole, as --db without --queries" in err
+
+
 def test_evaluate_with_an_index_equals_evaluate_with_its_images(
     run: Run, net: Path, city: Path, photos: Path
 ) -> None:

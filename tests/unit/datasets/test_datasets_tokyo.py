@@ -30,6 +30,11 @@ def test_time_stamps_may_be_rows_or_columns(tmp_path, shape):
 def test_time_stamps_of_another_number_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="one time stamp for each of 3 database images; found 2"):
         load_dbstruct(saved(tmp_path, **{"dbTimeStamp": np.zeros((1, 2)), "qTimeStamp": np.zeros((1, 1))}))
+    stamp = {"qTimeStamp": np.zeros((1, 1))}
+    with pytest.raises(DatasetError, match="one time stamp for each of 3 database images; found none"):
+        load_dbstruct(saved(tmp_path, **stamp))
+    with pytest.raises(DatasetError, match="mine has qTimeStamp beside a list of matches"):
+        load_dbstruct(saved(tmp_path, **stamp, gtHard=np.ones((3, 1), bool)))
 
 
 def test_answers_of_the_querys_own_time_are_left_out():

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepibl.datasets.catalog import database_places, evaluation_dataset, query_places
+from deepibl.datasets.catalog import database_places, evaluation_dataset, query_places, training_datasets
 from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import ConfigurationError, DatasetError
 from deepibl.networks.weights import DEFAULT_NETWORK, find_network, shipped_networks
 from deepibl.runtime.paths import LocalPaths
 from matlab_compat.errors import ArgumentError
+from tests.small_datasets import saved
 
 
 @pytest.fixture
@@ -58,6 +59,41 @@ def test_a_dbstruct_is_evaluated_with_its_own_threshold(tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text("name,utm_east,utm_north\nq.jpg,9,9\n")
     assert evaluation_dataset("", tmp_path, file, tmp_path / "q.csv").positive_distance == 10
     assert evaluation_dataset("", tmp_path, tmp_path / "q.csv", tmp_path / "q.csv").positive_distance == 25
+
+
+def test_queries_of_a_dbstruct_bring_its_threshold_to_other_images(tmp_path: Path) -> None:
+    near = saved(tmp_path, "near", posDistThr=4)
+    (tmp_path / "db.csv").write_text("name,utm_east,utm_north\na.jpg,0,0\n")
+    assert evaluation_dataset("", tmp_path, tmp_path / "db.csv", near).positive_distance == 4
+    with pytest.raises(ArgumentError, match="posDistThr 4 or 25: give --threshold"):
+        evaluation_dataset("", tmp_path, saved(tmp_path), near)
+    assert evaluation_dataset("", tmp_path, saved(tmp_path), near, 9).positive_distance == 9
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"dbTimeStamp": np.array([[1.0, 2, 3]]), "qTimeStamp": np.ones((1, 1))},
+        {"gtHard": np.array([[True], [False], [True]])},
+    ],
+)
+def test_rules_of_a_dbstruct_are_kept_or_it_is_refused(
+    tmp_path: Path, rules: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, other = saved(tmp_path, **rules), saved(tmp_path, "other")
+    monkeypatch.chdir(tmp_path)
+    assert type(evaluation_dataset("", tmp_path, "mine.mat", file)) is not PlaceDataset
+    with pytest.raises(ArgumentError, match=r"mine\.mat has rules of its own: evaluate it whole, as --db"):
+        evaluation_dataset("", tmp_path, other, file)
+
+
+def test_training_sets_in_files_of_one_name_have_two_names(tmp_path: Path) -> None:
+    """The name is part of those of the files that keep features."""
+    for folder in ("train", "val"):
+        (tmp_path / folder).mkdir()
+    files = [saved(tmp_path / folder) for folder in ("train", "val")]
+    assert [each.name for each in training_datasets("", tmp_path, *files)] == ["mine_train", "mine_val"]
+    assert [each.name for each in training_datasets("", tmp_path, files[0], files[0])] == ["mine", "mine"]
 
 
 @pytest.mark.parametrize(
