@@ -50,6 +50,7 @@ MATLAB_NAMES: dict[type, dict[str, str]] = {
     | _pairs("ignoreIDs=ignored_ids queryIDs=query_ids queryNames=query_labels ROIs=regions"),
 }
 
+_RULES = {"database_times", "query_times", "positive_ids", "ignored_ids"}  # arguments of some classes alone
 Paths = LocalPaths | Mapping[str, str] | StrPath | None  # what localPaths takes
 
 
@@ -158,7 +159,10 @@ class dbBase(MatlabNames, PlaceDataset):
     ...         self.dbLoad(paths)
 
     Methods may be overridden under MATLAB's or Python's names, with the original's arguments. The original's
-    sets may be derived in the same way: `class dbMine(dbTokyo247)`. Ported from: netvlad/datasets/dbBase.m
+    sets may be derived in the same way: `class dbMine(dbTokyo247)`. A file's dbTimeStamp and posIDs are
+    attributes, as in MATLAB; only dbTokyoTimeMachine, dbSf0 and your overrides go by them.
+
+    Ported from: netvlad/datasets/dbBase.m
     """
 
     name = dbPath = qPath = ""
@@ -191,8 +195,16 @@ class dbBase(MatlabNames, PlaceDataset):
         file = os.path.join(localPaths(paths).dsetSpecDir, f"{self.name}.mat")
         if not os.path.isfile(file):
             raise DatasetError(f"{file} does not exist: download it, and set dsetSpecDir in localPaths")
-        fields = {"dbPath": self.dbPath, "qPath": self.qPath, **read_dbstruct(file)}
-        PlaceDataset.__init__(self, self.name, **python_names(fields))
+        given = python_names({"dbPath": self.dbPath, "qPath": self.qPath, **read_dbstruct(file)})
+        plain = (each for each in type(self).__mro__ if not issubclass(each, MatlabNames))
+        core: Any = next(each for each in plain if issubclass(each, PlaceDataset))
+        unused = (_RULES & given.keys()).difference(inspect.signature(core).parameters)
+        beside = {name: given.pop(name) for name in unused}
+        if "positive_ids" in beside and np.isnan(given["database_positions"]).all():
+            raise DatasetError(f"{file} lists its matches: derive the class from dbSf0, which goes by them")
+        core.__init__(self, self.name, **given)
+        for name, value in beside.items():
+            setattr(self, name, value)
         name_as_files(self)
         _named(self.close_positions)
 

@@ -12,7 +12,7 @@ from deepibl.datasets.positions import ClosePosition
 from deepibl.errors import DatasetError
 from deepibl.evaluation.measures import recall_at_n
 from deepibl.matlab import closePosition, dbPitts
-from deepibl.matlab.datasets import MATLAB_NAMES, MatlabNames, dbBase
+from deepibl.matlab.datasets import MATLAB_NAMES, MatlabNames, dbBase, dbSf0, dbTokyoTimeMachine
 from matlab_compat.rng import rng
 from tests.small_datasets import saved
 
@@ -80,6 +80,24 @@ def test_a_field_of_the_class_is_a_default(paths) -> None:
     assert made.database_times is made.dbTimeStamp and len(made.dbTimeStamp) == 3
     made.dbTimeStamp = None
     assert made.database_times is None
+
+
+def test_time_stamps_and_lists_are_fields_that_some_classes_go_by(tmp_path) -> None:
+    """As in MATLAB, where a class uses the properties that its methods name."""
+    paths = {"dsetSpecDir": str(tmp_path)}
+    stamps = {"dbTimeStamp": np.array([[1.0, 2, 1]]), "qTimeStamp": np.ones((1, 1))}
+    mine = type("dbMine", (dbTokyoTimeMachine,), {"__init__": dbMine.__init__})
+    saved(tmp_path, **stamps)
+    plain, timed = dbMine(paths), mine(paths)
+    assert plain.dbTimeStamp.tolist() == timed.dbTimeStamp.tolist() == [1, 2, 1]
+    assert plain.nontrivialPosQ(0).tolist() == [0, 1] and timed.nontrivialPosQ(0).tolist() == [1]
+    listed: Any = type("dbListed", (dbSf0,), {"__init__": dbMine.__init__})
+    saved(tmp_path, gtHard=np.array([[False], [True], [False]]))
+    assert dbMine(paths).posIDs[0].tolist() == [1] and dbMine(paths).getPosIDs(0).tolist() == [0, 1]
+    assert listed(paths).getPosIDs(0).tolist() == [1]
+    saved(tmp_path, gtHard=np.ones((3, 1), bool), utmDb=None, utmQ=None)
+    with pytest.raises(DatasetError, match="lists its matches: derive the class from dbSf0"):
+        dbMine(paths)
 
 
 def test_an_unset_field_is_an_attribute_error(paths) -> None:
