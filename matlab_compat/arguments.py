@@ -3,7 +3,7 @@
 import ast
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,8 +19,7 @@ def options(
 
     defaults: name -> value; args: the caller's remaining positional arguments ('learningRate', 0.1, … and
     whole dicts); kwargs: the caller's keywords. Names match in any case; a later one wins; a dict given for a
-    dict option changes only the fields it has. Raises ArgumentError, with the closest known name for an
-    unknown one.
+    dict option changes only the fields it has. Raises ArgumentError for an unknown one, with the closest.
 
     >>> options({"learningRate": 0.1, "batchSize": 4}, ("LearningRate", 0.5), {"batchsize": 8})
     namespace(learningRate=0.5, batchSize=8)
@@ -107,32 +106,35 @@ def unknown_option(name: str, known: list[str]) -> str:
     return f"unknown option {name!r}: {hint} (options: {', '.join(known) or 'none'})"
 
 
-def typed_options(texts: Sequence[str]) -> dict[str, Any]:
+def typed_options(texts: Sequence[str], words: Collection[str] = ()) -> dict[str, Any]:
     """Options from the command line, each 'name=value'; values as `typed_value` reads them.
 
-    Raises ArgumentError for a string of another form.
+    words: options, in lower case, whose values are strings. Raises ArgumentError for another form.
     """
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ArgumentError(f"an option must be name=value, e.g. nNegCap=10; got {text!r}")
-        found[name] = typed_value(value)
+        found[name] = typed_value(value, name.lower() in words)
     return found
 
 
-def typed_value(text: str) -> Any:
+def typed_value(text: str, word: bool = False) -> Any:
     """An option's value from the command line: a number, a list, true or false, or a string.
+
+    word: whether it is a string whatever it looks like; a session may be named 53e0.
 
     >>> [typed_value(text) for text in ("0.001", "[1, 5]", "true", "conv5_1")]
     [0.001, [1, 5], True, 'conv5_1']
     """
-    if text.lower() in ("inf", "-inf", "nan"):
+    if not word and text.lower() in ("inf", "-inf", "nan"):
         return float(text)
     try:
-        return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false") else text)
+        value = ast.literal_eval(text.capitalize() if text.lower() in ("true", "false") else text)
     except (ValueError, SyntaxError):
         return text
+    return text if word and not isinstance(value, str) else value
 
 
 P = ParamSpec("P")

@@ -16,6 +16,7 @@ from typing import Any
 from deepibl import dbPitts, pickBestNet, setup, trainGaussKernalInd
 from deepibl.datasets import training_datasets
 from deepibl.runtime import team
+from deepibl.training.options import WORDS
 from matlab_compat.arguments import typed_options
 from matlab_compat.files import StrPath
 
@@ -78,5 +79,5 @@ if __name__ == "__main__":
         given.val,
         (given.train_queries, given.val_queries),
         given.root,
-        **typed_options(given.options),
+        **typed_options(given.options, WORDS),
     )

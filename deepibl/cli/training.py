@@ -55,7 +55,7 @@ def train(
     from deepibl.datasets.catalog import training_datasets
     from deepibl.runtime.processes import team
     from deepibl.training.listeners import TensorBoard, usual_listeners
-    from deepibl.training.options import OPTIONS, from_matlab_names
+    from deepibl.training.options import OPTIONS, WORDS, from_matlab_names
     from deepibl.training.session import train as train_network
     from deepibl.training.tuples import LOSSES
 
@@ -73,7 +73,7 @@ def train(
         "use_gpu": None if device == "auto" else opt.choose_device(device) != "cpu",
     }
     given = {name: value for name, value in flags.items() if value is not None}
-    more = from_matlab_names((), typed_options(settings or []))
+    more = from_matlab_names((), typed_options(settings or [], WORDS))
     if twice := [OPTIONS[name].matlab for name in more if given.get(name, more[name]) != more[name]]:
         raise ArgumentError(f"--set {twice[0]}: another option gives it another value; leave one of them out")
     given |= more

@@ -21,6 +21,7 @@ from deepibl.migrate.library import FUNCTIONS
 from deepibl.migrate.names import MODULES
 from deepibl.migrate.script import Mark, ScriptTranslator
 from matlab_compat import language
+from matlab_compat.arguments import typed_value
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath, write_text
 from matlab_compat.language import figures
@@ -56,8 +57,7 @@ def migrate(
     by (function, option), used in calls instead of the script's own; values of variables by ('', variable).
     siblings: the text of function files and classes beside it, by their names, which are imported where
     called. notes: what to say at the top of the translation, too.
-    Raises ConfigurationError where the grammar is not installed, and for statements nested too deep for
-    Python.
+    Raises ConfigurationError where the grammar is not installed, and for statements nested too deep.
     """
     script = ScriptTranslator(name, keep_stops, overrides or {}, siblings or {})
     try:
@@ -113,6 +113,8 @@ def migrate_file(path: StrPath, output: StrPath | None = None, **options: Any) -
 
 def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
     """Overrides from strings FUNCTION.OPTION=VALUE and VARIABLE=VALUE (function ''). Raises ArgumentError."""
+    from deepibl.training.options import WORDS
+
     found = {}
     for text in texts:
         left, equals, value = text.partition("=")
@@ -122,10 +124,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
                 "--set takes FUNCTION.OPTION=VALUE or VARIABLE=VALUE, e.g. trainWeakly.nEpoch=1, "
                 f"not {text!r}"
             )
-        try:
-            found[function, option] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            found[function, option] = {"true": True, "false": False}.get(value.strip(), value.strip())
+        found[function, option] = typed_value(value.strip(), bool(function) and option.lower() in WORDS)
     return found
 
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 from deepibl.errors import SessionError
 from deepibl.evaluation.measures import best_epoch
 from deepibl.runtime.files import hold, read_note, write_note
-from deepibl.training.options import TrainingOptions, label
+from deepibl.training.options import Request, TrainingOptions, label
 from deepibl.training.state import History, field_of, reading_state, take_momentum
 from matlab_compat import matfile
 from matlab_compat.errors import MatFileError
@@ -167,8 +167,8 @@ class SessionFiles:
         return sorted(name for name in there if wanted.fullmatch(name))
 
 
-def unfinished_session(prefix: str, command: str) -> str | None:
-    """The session that was started with the same command, is not complete and not running; else None."""
+def unfinished_session(prefix: str, request: Request) -> str | None:
+    """The session that was started with the same request, is not complete and not running; else None."""
     folder = Path(f"{prefix}x").parent
     for path in sorted(folder.glob(f"{Path(f'{prefix}x').name[:-1]}*_unfinished.json")):
         note = read_note(path)
@@ -176,7 +176,8 @@ def unfinished_session(prefix: str, command: str) -> str | None:
             files = SessionFiles(prefix, str(note.get("session", "")))
         except SessionError:
             continue
-        if note.get("command") == command and not files.is_running():
+        before = Request.from_text(str(note.get("command", "")))
+        if before == request.told_as(before) and not files.is_running():
             return files.session
     return None
 

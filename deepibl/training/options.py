@@ -5,15 +5,17 @@ command line take those names, too, and convert by this table. Six more say how 
 a network is trained; a session file holds those of them that change the result, in auxData.deepibl.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from deepibl.datasets.dbstruct import FIELDS
 from deepibl.features.backbone_cache import DTYPES, STORES
 from deepibl.runtime.files import from_plain
 from matlab_compat.arguments import options as named_options, unknown_option
@@ -32,6 +34,8 @@ FREE_OPTIONS = (
 
 _NOT_COMPARED = ("session", "output_prefix", "start_epoch")
 _NOT_GIVEN = object()
+_TOLD = "; names, positions, limits: "  # begins the digest of a data set
+_ELSEWHERE = ("split", "database_root", "query_root")  # what may change without changing the data set
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,7 @@ _ours = partial(_opt, ours=True)
 class TrainingOptions:
     """The options of a training; layers and epochs count from 1 in all of them.
 
-    Values may also be MATLAB's (arrays of one number). `check` raises ArgumentError for one that is not
-    allowed.
+    Values may also be MATLAB's (arrays of one number). `check` raises ArgumentError for others.
 
     Ported from: deepIBL/trainGaussKernalInd.m, netvlad/trainWeakly.m, netvlad/README_more.md
     """
@@ -255,6 +258,8 @@ class TrainingOptions:
 # by name: the options in the original's order, what a trainer fills in, the options that the original has not
 TABLE = {each.name: Option(each.name, each.default, **each.metadata) for each in fields(TrainingOptions)}
 OPTIONS = {name: option for name, option in TABLE.items() if option.help}
+_WORDS = [each for each in OPTIONS.values() if isinstance(each.default, str) and each.least is None]
+WORDS = {name.lower() for each in _WORDS for name in (each.name, each.matlab)}  # see `typed_options`
 
 
 def label(name: str) -> str:
@@ -320,8 +325,15 @@ class Request:
         names = [name for name in OPTIONS if name not in (*FREE_OPTIONS, *_NOT_COMPARED)]
         values = {TABLE[name].matlab: getattr(options, name) for name in names}
         values = {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
-        described = [f"{s.name} ({s.query_count} queries, {s.database_size} images)" for s in sets]
-        return cls(trainer, tuple(described), values)
+        described = [f"{s.name} ({s.query_count} queries, {s.database_size} images" for s in sets]
+        full = [f"{told}{_TOLD}{_digest(each)})" for told, each in zip(described, sets, strict=True)]
+        return cls(trainer, tuple(full), values)
+
+    def told_as(self, before: "Request | None") -> "Request":
+        """This request; without the digests of its sets if the one before was written without them."""
+        if before is None or any(_TOLD in told for told in before.sets):
+            return self
+        return replace(self, sets=tuple(f"{told.split(_TOLD)[0]})" for told in self.sets))
 
     @property
     def text(self) -> str:
@@ -353,6 +365,12 @@ class Request:
         pairs += zip(("training set", "validation set"), before.sets, self.sets, strict=True)
         pairs += [(labels.get(n, n), before.options.get(n), self.options.get(n)) for n in names]
         return [f"{name} {old!r} (now {new!r})" for name, old, new in pairs if old != new]
+
+
+def _digest(dataset: Any) -> str:
+    """A short digest of what a data set says of its images, wherever these are."""
+    told = [getattr(dataset, name, None) for name in FIELDS.values() if name not in _ELSEWHERE]
+    return hashlib.sha256(json.dumps(told, default=lambda array: array.tolist()).encode()).hexdigest()[:8]
 
 
 def _matlab_value(name: str, value: Any) -> Any:

@@ -159,6 +159,7 @@ def train(
         with files.locked():
             text, started_from = (None, 1.0) if restart else files.request_before()
             before = None if text is None else Request.from_text(text)
+            request = request.told_as(before)
             if from_epoch and before is not None:
                 request = before.resumed(request, given)
             interrupted = files.unfinished.exists() and started_from == asked.start_epoch
@@ -324,7 +325,7 @@ def _session_name(options: TrainingOptions, request: Request) -> str:
     if options.start_epoch > 1:
         start = f"{label('start_epoch')} {options.start_epoch}"
         raise ArgumentError(f"{start} resumes a session: name it by {label('session')}")
-    found = checkpoints.unfinished_session(options.output_prefix, request.text)
+    found = checkpoints.unfinished_session(options.output_prefix, request)
     while found is None:
         drawn = relja_randomHex(SESSION_DIGITS)
         taken = SessionFiles(options.output_prefix, drawn)

@@ -56,9 +56,10 @@ def resume_session(path: Path) -> object:
 def find_unfinished(path: Path) -> object:
     """The session that an unfinished note is about."""
     from deepibl.training.checkpoints import unfinished_session
+    from deepibl.training.options import Request
 
     path.rename(path.with_name("run_unfinished.json"))
-    return unfinished_session(f"{path.parent}/", "train tiny")
+    return unfinished_session(f"{path.parent}/", Request("trainWeakly", ("a", "b"), {}))
 
 
 def continue_features(path: Path) -> object:

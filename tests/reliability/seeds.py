@@ -24,6 +24,7 @@ from deepibl.networks.io import read_mat_network, write_network
 from deepibl.report.run import collect, write_run
 from deepibl.runtime.provenance import Provenance, digest_of
 from deepibl.search.index import PlaceIndex
+from deepibl.training.options import Request
 from matlab_compat import matfile
 from tests.golden_data import GOLDEN
 from tests.released_layout import FILES, write_released
@@ -232,7 +233,7 @@ def _training(folder: Path) -> None:
     state = _timeless(matfile.load(place.files("run").latest), str(folder))
     matfile.save(folder / "session" / "run_latest.mat", state)
     (folder / "unfinished").mkdir()
-    note = {"session": "run", "command": "train tiny"}
+    note = {"session": "run", "command": Request("trainWeakly", ("a", "b"), {}).text}
     (folder / "unfinished" / "run_unfinished.json").write_text(json.dumps(note))
     (folder / "journal").mkdir()
     mark = digest_of(["", ""])

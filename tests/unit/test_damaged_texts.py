@@ -70,7 +70,7 @@ def test_a_report_that_is_none_is_refused(content: bytes, tmp_path: Path) -> Non
 )
 def test_a_note_that_cannot_be_read_is_about_no_session(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x_unfinished.json").write_bytes(content)
-    assert unfinished_session(f"{tmp_path}/", "c") is None
+    assert unfinished_session(f"{tmp_path}/", Request("", (), {})) is None
     assert isinstance(read_note(tmp_path / "x_unfinished.json"), dict)
 
 

@@ -164,6 +164,8 @@ def test_other_settings_for_a_session_are_refused_and_restart_begins_anew(run, c
     before = (tmp_path / "out/run_latest.mat").read_bytes()
     code, out, err = run(*words(city, "--set", "nEpoch=1", "--set", "learningRate=0.5"))
     assert code == 1 and not out and "(learningRate) 0.01 (now 0.5)" in err and "restart" in err
+    code, out, err = run(*words(city, "--set", "nEpoch=1", "--threshold", 12))
+    assert code == 1 and not out and "training set 'city_train (" in err
     assert (tmp_path / "out/run_latest.mat").read_bytes() == before
     assert run(*words(city, "--set", "nEpoch=1", "--set", "learningRate=0.001", "--restart"))[0] == 0
     assert (tmp_path / "out/run_latest.mat").read_bytes() != before
@@ -186,6 +188,11 @@ def test_other_settings_for_a_session_are_refused_and_restart_begins_anew(run, c
 def test_a_mistake_is_one_line_that_says_what_to_do(run, city, more, said):
     code, out, err = run(*words(city, *more))
     assert (code, out) == (1, "") and said in err and "Traceback" not in err
+
+
+def test_a_session_that_looks_like_a_number_keeps_its_name(run):
+    code, _, err = run("train", "--session", "53e0", "--set", "sessionID=53e0")
+    assert code == 1 and "give either --dataset" in err
 
 
 def test_images_that_are_missing_are_named_before_anything_is_computed(run, city, tmp_path):

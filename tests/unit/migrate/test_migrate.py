@@ -324,6 +324,10 @@ def test_options_and_variables_can_be_set() -> None:
     assert "dims = Array([1, 2])" in result.text
     assert "n = addPCA(1, 2, pcaDim=16, useGPU=False)" in result.text
     assert len(result.notes) == 3 and all(f"# MIGRATE: {note}" in result.text for note in result.notes)
+    session = "s= trainWeakly(1, 2, 'sessionID', 'a', 'nTestSample', 9);"
+    chosen = parse_overrides(["trainWeakly.sessionID=53e0", "trainWeakly.nTestSample=inf"])
+    made = migrate(session, "a.m", overrides=chosen).text
+    assert "sessionID='53e0', nTestSample=1e309" in made
     with pytest.raises(ArgumentError, match=r"FUNCTION\.OPTION=VALUE"):
         parse_overrides(["3=4"])
 

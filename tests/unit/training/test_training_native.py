@@ -131,9 +131,13 @@ COMMAND = (
 
 
 def test_the_request_that_sessions_hold_keeps_its_text(place):
+    """But for the digests of the sets, without which sessions of before are known, too."""
     options = TrainingOptions(**from_matlab_names((), {**TINY, "nEpoch": np.ones((1, 1)), "numThreads": 7}))
     request = Request.of("trainWeakly", place.sets, options)
-    assert request.text == COMMAND and Request.from_text(COMMAND) == request
+    assert Request.from_text(request.text) == request
+    assert re.sub("; names, positions, limits: [0-9a-f]{8}", "", request.text) == COMMAND
+    before = Request.from_text(COMMAND)
+    assert request.told_as(before) == before and request.told_as(request) == request.told_as(None) == request
 
 
 def test_a_session_file_holds_what_it_held(place):

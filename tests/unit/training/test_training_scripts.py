@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepibl.training.options import WORDS
 from matlab_compat import matfile
-from matlab_compat.arguments import typed_value
+from matlab_compat.arguments import typed_options, typed_value
 from scripts import train_gauss_ind
 from tests.pitts_root import make_root
 
@@ -18,6 +19,8 @@ from tests.pitts_root import make_root
 def test_values_are_read_as_they_are_typed():
     typed = ["0.5", "true", "max", "[1, 2]", "conv5_3"]
     assert [typed_value(text) for text in typed] == [0.5, True, "max", [1, 2], "conv5_3"]
+    names = typed_options(["sessionID=53e0", "session=1e5", "checkpoint0suffix='1_2'", "margin=1e5"], WORDS)
+    assert list(names.values()) == ["53e0", "1e5", "1_2", 1e5]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from deepibl.errors import SessionError
 from deepibl.matlab.training import trainGaussKernalInd
 from deepibl.training.listeners import TrainingListener
-from deepibl.training.options import Request
+from deepibl.training.options import Request, TrainingOptions
 from matlab_compat import matfile
 from matlab_compat.errors import MatlabCompatError
 from tests.tiny_training import Failing, Log, Workplace, make_network
@@ -50,8 +50,22 @@ def test_a_session_started_with_other_settings_is_not_begun_anew(done, changes, 
 def test_another_data_set_is_another_setting(done):
     place = Workplace(done.folder)
     place.sets = place.sets[::-1]
-    with pytest.raises(SessionError, match=r"training set 'train \(9 queries, 18 images\)' \(now 'val \("):
+    with pytest.raises(SessionError, match=r"training set 'train \(9 queries, 18 images; .*' \(now 'val \("):
         place.train(sessionID="run", nEpoch=1)
+
+
+def test_a_data_set_of_other_limits_is_another_setting(done):
+    """Else the old result, or a training with both limits, would be taken for one with the new ones."""
+    for field in ("positive_distance", "nontrivial_distance_squared", "query_positions"):
+        place = Workplace(done.folder)
+        setattr(place.sets[0], field, getattr(place.sets[0], field) + 1)
+        with pytest.raises(
+            SessionError, match=r"training set 'train .*limits: \w{8}\)' \(now 'train .*\)'\)"
+        ):
+            place.train(sessionID="run", nEpoch=1)
+    moved, same = Workplace(done.folder).sets, Workplace(done.folder).sets
+    moved[0].database_root = "/elsewhere/"
+    assert Request.of("", moved, TrainingOptions()) == Request.of("", same, TrainingOptions())
 
 
 def test_options_that_change_nothing_are_no_other_settings(done):
