@@ -101,8 +101,7 @@ def learn_from(port: Port, blocks: int) -> nn.Parameter:
 def tuple_step(port: Port, lowest: nn.Parameter, paths: Sequence[Path]) -> Tensor:
     """Forward and backward of one tuple, query, positive and negatives, with the SARE-Ind loss (Gauss).
 
-    All images go through the whole network at once; autograd's graph begins at `lowest`, whose gradient is
-    given.
+    All images go through the whole network at once; autograd's graph begins at `lowest`.
     """
     port.zero_grad(set_to_none=True)
     features = port(read(paths))

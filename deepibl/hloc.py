@@ -92,8 +92,7 @@ def write_pairs(
     """Writes queries and their matches, paths, as hloc's file of pairs: two names a line. Says what is in it.
 
     root: the folder that hloc reads its images from, and names are relative to; None: the deepest that holds
-    all. Raises ArgumentError for an image outside it, and for a name with a space, which such a file cannot
-    hold.
+    all. Raises ArgumentError for an image outside it, and for a name with a space.
     """
     named = [[os.path.abspath(each) for each in (query, *matches)] for query, matches in pairs]
     folders = {os.path.dirname(each) for row in named for each in row}

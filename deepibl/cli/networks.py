@@ -124,9 +124,7 @@ def evaluate(
     net: Annotated[str | None, argument("A network; default: the index's, or the one that ships.")] = None,
     dataset: Annotated[str, option("A known data set, e.g. pitts30k/test, tokyo247.")] = "",
     root: opt.DatasetRoot = None,
-    db: Annotated[
-        Path | None, option("Your own database: folder, CSV, or dbStruct (with its queries).")
-    ] = None,
+    db: Annotated[Path | None, option("Your database: folder, CSV or dbStruct (with its queries).")] = None,
     queries: Annotated[Path | None, option("Your own queries: folder, CSV or dbStruct.")] = None,
     index_file: Annotated[str | None, option("An index as the database.", "--index")] = None,
     index_root: opt.IndexRoot = None,

@@ -172,8 +172,7 @@ def _paths(value: Any) -> list[Path]:
 def split_net(given: Sequence[str] | None, net: str | None = None) -> tuple[str, list[str]]:
     """The network and the photos of arguments [NET] PHOTOS…: the default network where photos come first.
 
-    net: the network of an option; then all arguments are photos. Raises ArgumentError for a first one that is
-    neither.
+    net: the network of an option; then all arguments are photos. ArgumentError: the first is neither.
     """
     from deepibl.images.kinds import IMAGE_SUFFIXES
     from deepibl.networks.weights import DEFAULT_NETWORK

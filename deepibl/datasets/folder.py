@@ -134,11 +134,9 @@ def dataset_from_places(
     as_stored = database.as_stored
     database, queries = database.known(), queries.known()
     parts = [(places.positions, places.frame) for places in (database, queries)]
-    (database_positions, query_positions), frame = in_one_frame(parts, zone)
+    (placed, asked), frame = in_one_frame(parts, zone)
     where: Any = {"database_root": database.root, "query_root": queries.root, "frame": frame}
-    made = PlaceDataset(
-        name, database.names, database_positions, queries.names, query_positions, **where, **options
-    )
+    made = PlaceDataset(name, database.names, placed, queries.names, asked, **where, **options)
     made.as_stored = as_stored
     return made
 

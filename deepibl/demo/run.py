@@ -32,8 +32,7 @@ _SHOWN = (3, 8)  # of the queries: whose answers are printed
 def run_demo(folder: StrPath, *, say: Say = print) -> float:
     """Indexes photos of a street, localizes others of it, measures; returns Recall@1 within 25 m.
 
-    folder: where photos, index and page are left; those of an earlier run are replaced. say: called with each
-    line to print.
+    folder: where photos, index and page are left; those of an earlier run are replaced. say: prints a line.
     """
     say("29 photos of a street in Lund, Sweden, with GPS (mapillary/OpenSfM, BSD-2-Clause)")
     return _show(Path(folder), "lund", *copy_photos(folder), say)

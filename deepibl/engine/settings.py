@@ -146,8 +146,7 @@ class ExtractionSettings:
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the descriptors' numbers, as plain values for a `Provenance`.
 
-        Scales are part of the network's identity. Device, batch size and threads change the order of sums at
-        most.
+        Scales are part of the network's identity. Device, batch size and threads change the order of sums.
         """
         return {
             **asdict(self.reading),

@@ -7,8 +7,7 @@ Below backPropToLayer no weight changes, so a refresh, a training tuple and a te
 
 An image's maps are known by their `Provenance`: the backbone's weights, its engine and dtype, the flip, and
 the content of the file. They are computed image by image, so they have the same bits whatever is kept. With
-dtype='fp16' they are rounded, whether kept or computed again. Images that are resized (jitterScale) are never
-kept.
+dtype='fp16' they are rounded, whether kept or computed again. Resized images (jitterScale) are not kept.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Stores of maps of one dtype that were computed once: in memory, or in files from which a killed run
-resumes.
+"""Stores of maps of one dtype that were computed once: in memory, or in files that outlive a kill.
 
 Several threads may call `get`, also while one calls `put`. `choose_place` makes the choice of 'auto'.
 """

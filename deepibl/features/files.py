@@ -126,9 +126,7 @@ def suffix_of(path: StrPath, suffix: str | None = None) -> str:
 
 def _read_bin(path: Path, count: int | None, dim: int | None, mmap: bool) -> np.ndarray:
     if count is None and dim is None:
-        raise ArgumentError(
-            f"{path}: a .bin holds numbers only: give count (of images) or dim (of descriptors)"
-        )
+        raise ArgumentError(f"{path}: a .bin holds numbers only: give count (images) or dim (descriptors)")
     size = path.stat().st_size
     numbers = size // _FLOAT.itemsize
     rows = numbers // dim if count is None and dim else count or 0
@@ -153,9 +151,7 @@ def _read_h5(path: Path) -> np.ndarray:
 
 
 def read_dataset(dataset: Any, path: Path) -> np.ndarray:
-    """The values of an HDF5 data set; FeatureFileError where it is none, or declares what the file cannot
-    hold.
-    """
+    """The values of an HDF5 data set; FeatureFileError where it is none, or declares more than it holds."""
     import h5py
 
     from matlab_compat.matfile.hdf5 import claim_problem, heap_problem

@@ -3,8 +3,7 @@
 Beside NAME are NAME.part, the descriptors computed so far (float32, row i at byte 4*D*i), and NAME.part.json,
 the journal: what is being computed (`Provenance`), which groups of images are done, and a mark of the image
 files of each. A group's rows are on disk before the journal lists it. A group that was cut off, or one of
-whose images has changed, is computed again in the same batches, so the bytes are those of an uninterrupted
-run.
+whose images has changed, is computed again in the same batches, so the bytes are as without a break.
 """
 
 import logging

@@ -60,8 +60,7 @@ def add_pca_of_images(
     settings: ExtractionSettings | None = None,
     **options: Unpack[ImageOptions],
 ) -> SimpleNN:
-    """The network with PCA (and whitening) to `dim` dimensions at its end, made of at most `at_most` of these
-    images.
+    """The network with PCA (and whitening) to `dim` dimensions at its end, made of at most `at_most` images.
 
     stem: what the names of the files begin with that keep what was computed. tell: called with each stage, in
     the original's words. Raises ArgumentError for a network that ends in PCA already, and as `pca_of_images`.

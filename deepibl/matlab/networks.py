@@ -160,8 +160,7 @@ def addPCA(
     """The network with PCA and whitening at its end, trained on the database images of dbTrain.
 
     nTrainCap: at most this many images are used. useGPU: the CUDA device, if there is one. paths: what
-    localPaths takes; descriptors and PCA are kept in files whose names begin with outPrefix and the session's
-    name.
+    localPaths takes; descriptors and PCA are kept in files named by outPrefix and the session.
 
     Raises ArgumentError for a network that ends in PCA (the released ones do), for one without session and
     epoch, and for a pcaDim that the images cannot determine.

@@ -1,8 +1,7 @@
 """Why MATLAB's descriptors differ from ours: each known cause is tried, and believed only where it fits.
 
 A cause is a change of our descriptors (BGR images, no mean subtracted, whitening left out …) or of MATLAB's
-(written transposed, as float64 …) after which both agree. Images are tried on a few that differ, the smallest
-first.
+(written transposed, as float64 …) after which both agree. A few that differ are tried, the smallest first.
 """
 
 from __future__ import annotations

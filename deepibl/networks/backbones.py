@@ -245,8 +245,7 @@ def built_from(text: str, state: Mapping[str, Tensor], model: nn.Module | None =
     """The network that a recipe (`recipe_of`) describes, with these weights, in eval mode.
 
     model: the network itself, built as the saved one was, for a recipe that names no library.
-    Raises NetworkFormatError: an invalid recipe, one that only its author's code can follow, weights that do
-    not fit.
+    Raises NetworkFormatError: an invalid recipe, one that only its author's code can follow, unfit weights.
     """
     try:
         recipe = json.loads(text)

@@ -407,9 +407,7 @@ def append_pca(net: SimpleNN, pca: PCA, *, dim: int | None = None, whiten: bool 
     if whiten:
         components = components * (1 / np.sqrt(pca.lams[:dim] + _FLOOR)).astype(components.dtype)
     projected_mean = (components.T @ pca.mu.astype(components.dtype)).astype(np.float32)
-    filters = np.ascontiguousarray(components.T, dtype=np.float32).T[
-        None, None
-    ]  # 1 x 1 x D x dim, column-major
+    filters = np.ascontiguousarray(components.T, dtype=np.float32).T[None, None]  # 1x1xDxdim, column-major
     fields = {
         "type": "conv",
         "name": _NAMES[whiten],

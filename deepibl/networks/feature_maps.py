@@ -78,9 +78,7 @@ class FeatureMaps(nn.Module):
         events, size = _run(self.model)
         found = {name: shape for name, shape in events if shape is not None}
         if not layer:
-            grids = [
-                n for n, shape in found.items() if n.split(".")[0] not in _HEADS and layout_of(shape, size)
-            ]
+            grids = [n for n, at in found.items() if n.split(".")[0] not in _HEADS and layout_of(at, size)]
             if not grids:
                 raise ArgumentError(f"no layer of {what} gives feature maps")
             layer = grids[-1]

@@ -76,8 +76,7 @@ def write_network(net: Network, path: StrPath, strings: Mapping[str, str] | None
 def read_network(path: StrPath, model: nn.Module | None = None) -> tuple[Any, dict[str, str]]:
     """The network, its weights mapped (changing them changes nothing on disk), and the strings beside it.
 
-    model: see `load_network`. Raises NetworkFormatError for a file that is missing, damaged or of another
-    kind.
+    model: see `load_network`. Raises NetworkFormatError for a file that is missing, damaged or another.
     """
     try:
         tensors, strings = map_tensors(path)
@@ -86,9 +85,7 @@ def read_network(path: StrPath, model: nn.Module | None = None) -> tuple[Any, di
             raise ValueError(f"its format is not {FORMAT} or {MODULE_FORMAT}")
         description = json.loads(strings.pop("network", "null"))
     except (OSError, ValueError, RecursionError) as problem:
-        raise NetworkFormatError(
-            f"{os.fspath(path)} is not a network that this version reads: {problem}"
-        ) from problem
+        raise NetworkFormatError(f"{path!s} is no network that this version reads: {problem}") from problem
     with _in_file(path):
         if kind == MODULE_FORMAT:
             state = {name: torch.from_numpy(array) for name, array in tensors.items()}

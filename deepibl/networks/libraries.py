@@ -105,6 +105,4 @@ def _any_size(model: str, pretrained: bool, args: dict[str, Any]) -> Any:
 def shapes_of(library: str, model: str, args: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a model's weights, found without computing or allocating them."""
     with torch.device("meta"):
-        return {
-            name: tuple(x.shape) for name, x in library_model(library, model, **args).state_dict().items()
-        }
+        return {key: tuple(x.shape) for key, x in library_model(library, model, **args).state_dict().items()}

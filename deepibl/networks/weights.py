@@ -251,8 +251,7 @@ def shipped_networks() -> list[str]:
 def list_networks(pattern: str = "*") -> list[str]:
     """The names that `load_network` takes: networks that ship, published ones, models of libraries.
 
-    Published networks must be fetched first (`deepibl fetch NAME`); timm's models are listed where it is
-    installed.
+    Published networks must be fetched first (`deepibl fetch NAME`); timm's are listed if it is installed.
 
     >>> list_networks("torchvision:resnet1*")
     ['torchvision:resnet101', 'torchvision:resnet152', 'torchvision:resnet18']

@@ -68,8 +68,7 @@ def gradient_map(
     descriptor's length before the normalisations that end the network (after them it is always 1).
     guided: only positive gradients pass each ReLU. copies: the mean gradient of as many noisy copies of the
     image (the same noise each time); 0: of the image itself. progress: see `deepibl.extract`.
-    Raises ArgumentError if guided finds no ReLU, or if the layer that normalises the descriptor is not a
-    known one.
+    Raises ArgumentError if guided finds no ReLU, or if the layer that normalises the descriptor is unknown.
     """
     with frozen(net), guided_relus(net) if guided else nullcontext():
         where, total = device_of(net), torch.zeros_like(image)

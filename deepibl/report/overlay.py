@@ -1,8 +1,7 @@
 """Maps of numbers drawn over a photo, all in one scale of colours, with its bar; clusters; numbered frames.
 
 Blue is below zero, red and yellow above; zero is the photo itself, in grey, and so is the half of a picture
-with the smallest values. Photos and results are (H, W, 3) uint8 RGB; maps of any size are scaled to the
-photo's.
+with the smallest values. Photos and results are (H, W, 3) uint8 RGB; maps are scaled to the photo's size.
 """
 
 from collections.abc import Sequence

@@ -191,9 +191,7 @@ def groups_by_name(names: Sequence[str]) -> dict[str, np.ndarray]:
     lights = [Path(name).stem.lower().rpartition("_")[2] for name in names]
     if not set(lights) <= set(LIGHTS):
         return {}
-    return {
-        light: np.flatnonzero([other == light for other in lights]) for light in LIGHTS if light in lights
-    }
+    return {light: np.flatnonzero([each == light for each in lights]) for light in LIGHTS if light in lights}
 
 
 def dimensions_to_try(dim: int) -> list[int]:

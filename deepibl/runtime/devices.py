@@ -27,9 +27,7 @@ _HELD: list[_Before] = []  # what was set before each context that is still open
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Within it a CUDA device's convolutions and products are full float32 and deterministic, whatever is
-    set.
-    """
+    """Within it convolutions and products on CUDA are full float32 and deterministic, whatever is set."""
     if device.type != "cuda":
         yield
         return

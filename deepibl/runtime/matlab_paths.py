@@ -271,9 +271,7 @@ class _Script:
         if text in self.known and not called:
             return self.known[text]
         if text in self.known or text in self.unknown or text not in (*_FUNCTIONS, "mfilename"):
-            why = next(
-                (self.unknown[name] for name in (text, text.split(".")[0]) if name in self.unknown), ""
-            )
+            why = next((self.unknown[key] for key in (text, text.split(".")[0]) if key in self.unknown), "")
             raise _Unreadable(f"{text!r} is not known" + (f" ({why})" if why else " here"))
         if called:
             rest.popleft()

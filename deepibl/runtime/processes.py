@@ -134,11 +134,9 @@ class Team:
         return self._store is None or self._store.add(what, 1) == 1
 
     def finish(self, words: str = "") -> list[str]:
-        """Waits up to 20 s until the others have finished their command too; returns the words of all, by
-        rank.
+        """Waits up to 20 s until the others have finished too; returns the words of all, by rank.
 
-        Else the first process to exit with an error would make torchrun end the others before they print
-        theirs.
+        Else the first process that exits with an error would make torchrun end the others unheard.
         """
         if self._group is None:
             return [words]

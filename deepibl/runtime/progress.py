@@ -182,8 +182,7 @@ def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[tuple[Any
 def reporting(progress: ProgressCallback | bool | None, title: str) -> Iterator[ProgressCallback]:
     """Gives what to call with each `Progress`.
 
-    progress: a callback; None for a `ProgressDisplay`, True for one that shows short work too; False:
-    silence.
+    progress: a callback; None for a `ProgressDisplay`, True for one of short work too; False: silence.
     """
     if callable(progress):
         yield progress

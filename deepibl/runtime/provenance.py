@@ -34,8 +34,7 @@ class Provenance:
     """What something was made of, in plain JSON values.
 
     network: its identity, with its int8 scales. names, files: the SHA-256 of the images' names, and of the
-    marks of their files ('': not compared). settings: those that decide the numbers. rule: the version of the
-    computation.
+    marks of their files ('': not compared). settings: those that decide the numbers. rule: its version.
     """
 
     network: str = ""

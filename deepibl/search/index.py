@@ -1,8 +1,7 @@
 """An index of a place: descriptors, names, positions and the identity of their network, in one file.
 
 `deepibl.search.index_file` describes the file. An index is immutable: `merge`, `without` and `with_backend`
-return a new one that shares the descriptors. A query must come from the network whose identity is in the
-index.
+return a new one that shares the descriptors. A query must come from the index's network.
 """
 
 from __future__ import annotations

@@ -214,8 +214,7 @@ def _extract(
 ) -> tuple[dict[str, Any], list[Failure]]:
     """The fields of an index of the images that can be read; descriptors are mapped from the file `partial`.
 
-    A note beside it says what it holds, so that a run that was killed while the index was built or written
-    starts from it.
+    A note beside it says what it holds, so that a run that was killed later starts from it.
     """
     if places.frame != DEGREES:
         refuse_degrees(places.root, places.positions, _NEAR)

@@ -277,8 +277,7 @@ class MilvusIndex:
 
         place, radius: only images within `radius` metres of a place (2,).
 
-        Milvus filters by the cube around the place; while too many hits are in its corners, more are
-        requested.
+        Milvus filters by the cube around the place; while too many hits are in its corners, more are asked.
         """
         condition = ""
         if place is not None:

@@ -28,8 +28,7 @@ class Photo:
     """A decoded photo.
 
     pixels: (1 or 3, H, W) uint8 or float32, RGB 0–255, for the network. width, height: of the photo as it was
-    sent, turned as `pixels`. position: latitude and longitude in degrees from its EXIF, None where it has
-    none.
+    sent, turned as `pixels`. position: latitude and longitude from its EXIF, or None.
     """
 
     pixels: Tensor

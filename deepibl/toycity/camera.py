@@ -41,9 +41,7 @@ class Camera:
         heading, shift = math.radians(view.heading), math.tan(math.radians(view.pitch))
         self.height, self.position = view.height, np.array(view.position, dtype=float)
         self.focal = cols / 2 / math.tan(math.radians(view.fov) / 2)
-        self.middle = np.array(
-            [cols / 2, rows / 2 + self.focal * shift]
-        )  # where the horizon is straight ahead
+        self.middle = np.array([cols / 2, rows / 2 + self.focal * shift])  # the horizon is straight ahead
         self.right = (np.arange(cols) + 0.5 - self.middle[0]) / self.focal
         self.up = ((self.middle[1] - np.arange(rows) - 0.5) / self.focal).astype(np.float32)
         self.ahead = np.array([math.sin(heading), math.cos(heading)])

@@ -3,8 +3,7 @@
 The database of a split is made like a street-view collection: a car stops every 14 m along the streets of the
 split's district and takes four photos, obliquely to the houses ahead and behind on either side. Query j is a
 photo by somebody on foot near stop j, with another date, time of day, height, direction and zoom. Each
-depends on its own number alone, so a larger city only adds photos (queries beyond the number of stops start
-again).
+depends on its own number alone, so a larger city only adds photos (queries beyond the last stop start again).
 """
 
 import re

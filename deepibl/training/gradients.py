@@ -176,8 +176,7 @@ class TupleGradients:
         """Outcomes in the tuples' order; gradients add to those that the weights have already.
 
         computed: called after each group of tuples that went together. Raises ImageReadError, and
-        TrainingError for a tuple whose images differ in size; a loss that is not finite is for the caller to
-        find.
+        TrainingError for a tuple whose images differ in size; the caller looks for losses not finite.
         """
         outcomes: list[TupleOutcome] = []
         for group in self._together(self._ready(tuples)):

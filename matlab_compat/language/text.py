@@ -392,9 +392,7 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
     found = list(re.finditer(_pattern(expression), _string(text), flags))
     once = "once" in options
     wanted = [option for option in options if option not in ("once", "ignorecase")]
-    order = list(
-        dict.fromkeys([*wanted, "start", "end", "tokenExtents", "match", "tokens", "names", "split"])
-    )
+    kept = list(dict.fromkeys([*wanted, "start", "end", "tokenExtents", "match", "tokens", "names", "split"]))
 
     def each(found_: list[Any]) -> Any:
         return found_[0] if once and found_ else Cell.of(objects([found_]))
@@ -420,7 +418,7 @@ def regexp(text: Any, expression: str, *options: str, nargout: int = 1) -> Any:
             return Cell(*(text[a:b] for a, b in zip(cuts[::2], cuts[1::2], strict=True)))
         raise refuse("names of several matches" if kind == "names" else f"regexp's option {kind!r}")
 
-    results = tuple(result(kind) for kind in order[:nargout])
+    results = tuple(result(kind) for kind in kept[:nargout])
     return results[0] if nargout == 1 else results
 
 

@@ -131,9 +131,7 @@ TEXT = _stored_type(np.dtype("S256"))
 
 
 class Budget:
-    """How much may be read from a file of `size` bytes; refuses files that refer to the same data again and
-    again.
-    """
+    """How much may be read from a file of `size` bytes; refuses those that repeat the same data."""
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -442,7 +442,5 @@ def inflate(stream: BinaryIO, nbytes: int, order: str) -> np.ndarray:
         filled += len(piece)
         chunk = unpacker.unconsumed_tail
     if filled < declared or not unpacker.eof:
-        raise MatFileError(
-            f"a compressed variable ends after {filled:,} of {declared:,} bytes: the file is truncated"
-        )
+        raise MatFileError(f"a variable ends after {filled:,} of {declared:,} bytes: the file is truncated")
     return data

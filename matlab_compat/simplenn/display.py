@@ -322,8 +322,7 @@ def vl_simplenn_display(net: Any, *args: Any, nargout: int = 0, **kwargs: Any) -
     inputSize: height, width, depth[, number]; default: meta.inputSize, else meta.normalization.imageSize,
     else NaN, as are then the sizes that depend on it. batchSize: overrides the number of images (1 by
     default). maxNumColumns: layers in one table before it continues below (18). format: 'ascii', 'latex' or
-    'csv'. nargout: MATLAB's number of outputs: 0 prints and returns None, 1 returns info, 2 returns (info,
-    text).
+    'csv'. nargout: MATLAB's number of outputs: 0 prints and returns None, 1 returns info, 2 (info, text).
 
     info: support, stride (2 x L), pad (4 x L), receptiveFieldSize, receptiveFieldOffset (from 1),
     receptiveFieldStride (2 x L), dataSize (4 x (L+1)), in pixels; text: what nargout=0 prints. As in the

@@ -87,8 +87,7 @@ class SimpleNN(ImageNetwork):
         Layers of an unknown type or class are kept as they are (`UnknownLayer`); a loss of training among
         them, at the end, is left out when the network runs, which is logged.
 
-        Raises NetworkFormatError: not a SimpleNN, invalid fields, or channels that do not fit; names the
-        layer.
+        Raises NetworkFormatError: not a SimpleNN, invalid fields, or channels that do not fit its layers.
         """
         # the fields that a file has, to write back; layers of the old format are written tidied
         read = [
@@ -205,8 +204,7 @@ class SimpleNN(ImageNetwork):
         """Runs the layers from `start` to `stop`, both included, by default all.
 
         x: (N, C, H, W), prepared by `prepare`; with `start`, the input of that layer. start, stop: names or
-        positions of layers. Returns (N, C', H', W'); `.flatten(1)` has MATLAB's order within an image where
-        H' = 1.
+        positions of layers. Returns (N, C', H', W'); `.flatten(1)` has MATLAB's order where H' = 1.
 
         Raises ArgumentError: no such layer. NetworkFormatError: maps that do not fit a layer; names it.
         """
