@@ -62,14 +62,15 @@ class Comparison:
 def compare_runs(first: Run, second: Run) -> Comparison:
     """Compares two runs query by query, matched by name.
 
-    Raises ReportError when they were not measured on the same queries, or at no common N.
+    Raises ReportError when they were not measured on the same queries, by one limit, and at a common N.
     """
     twins = {query.name: query for query in second.queries}
     if set(twins) != {query.name for query in first.queries} or len(twins) != len(second.queries):
-        raise ReportError(
-            f"the runs have different queries ({first.dataset}: {len(first.queries)}, {second.dataset}: "
-            f"{len(second.queries)}): only evaluations of one data set can be compared"
-        )
+        counts = [f"{len(run.queries)} of {run.dataset}" for run in (first, second)]
+        raise ReportError(f"the runs have different queries, {' and '.join(counts)}: evaluate one data set")
+    if first.threshold != second.threshold:
+        limits = f"{first.threshold:g} m in one run and {second.threshold:g} m in the other"
+        raise ReportError(f"a match is right within {limits}: evaluate both with one --threshold")
     from scipy.stats import binomtest
 
     ns = [n for n in first.ns if n in second.ns]

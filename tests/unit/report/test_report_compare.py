@@ -78,6 +78,13 @@ def test_two_runs_of_one_network_have_different_labels(runs):
     assert len(set(compare_runs(runs[0], later).labels)) == 2
 
 
+def test_runs_with_different_limits_are_refused(runs):
+    """Else the limit's effect would be called the network's."""
+    other = dataclasses.replace(runs[1], threshold=10.0)
+    with pytest.raises(ReportError, match="right within 25 m in one run and 10 m in the other"):
+        compare_runs(runs[0], other)
+
+
 def test_runs_on_different_queries_are_refused(runs):
     with pytest.raises(ReportError, match="different queries"):
         compare_runs(runs[0], collect(evaluation(queries=49)))
