@@ -251,10 +251,9 @@ class AngularLoss(TupleLoss):
         """The terms of checked tuples."""
         tan2 = math.tan(math.radians(self.settings["degrees"])) ** 2
         anchor = tuples.query + tuples.positive
-        attraction = (tuples.query * tuples.positive).sum(1, keepdim=True)
-        exponents = (
-            4 * tan2 * (tuples.negatives @ anchor[:, :, None]).squeeze(2) - 2 * (1 + tan2) * attraction
-        )
+        to_positive = (tuples.query * tuples.positive).sum(1, keepdim=True)
+        to_negatives = (tuples.negatives @ anchor[:, :, None]).squeeze(2)
+        exponents = 4 * tan2 * to_negatives - 2 * (1 + tan2) * to_positive
         return Terms(_log_one_plus_sum_exp(exponents, tuples.mask), tuples.mask.sum(1))
 
 

@@ -39,9 +39,7 @@ def train(
     batch_size: Annotated[int | None, option("Tuples in a step.", min=1, show_default="4")] = None,
     session: Annotated[str | None, option("Name of the session.", show_default="drawn")] = None,
     out: Annotated[Path | None, option("Its folder.", show_default="localPaths' outPrefix")] = None,
-    settings: Annotated[
-        list[str] | None, option("Any of --options: nNegCap=10 (repeatable).", "--set")
-    ] = None,
+    settings: Annotated[list[str] | None, option("One of --options: nNegCap=5; repeatable.", "--set")] = None,
     options: Annotated[bool, option("List the trainers' options, and stop.", "--options")] = False,
     restart: Annotated[bool, option("Delete the session and train from the start.", "--restart")] = False,
     tensorboard: Annotated[Path | None, option("Folder for TensorBoard's files.")] = None,

@@ -138,10 +138,17 @@ def _field(name: str, value: Any, path: str) -> Any:
         if name in TEXTS:
             return matfile.text(value)
         if name in LISTS:
-            return [matfile.vector(ids).astype(np.int64) - 1 for ids in matfile.cell_list(value)]
+            return [_ids(ids) - 1 for ids in matfile.cell_list(value)]
     except MatFileError as problem:
         raise DatasetError(f"{path}: dbStruct.{name}: {problem}; {ABOUT}") from None
     return value
+
+
+def _ids(value: Any) -> np.ndarray:
+    ids = matfile.vector(value)
+    if ids.dtype == bool or (ids % 1 != 0).any():
+        raise MatFileError(f"expected whole numbers from 1 (find of a mask), found {describe(value)}")
+    return ids.astype(np.int64)
 
 
 def _zone(value: Any, path: str) -> str | None:

@@ -1,7 +1,6 @@
 """The figures of NetVLAD's demo.m: Recall@N, and Recall@N over the dimensions that are kept.
 
-Files are drawn without a display; `show=True` opens a window where matplotlib can, and blocks until it is
-closed.
+Files are drawn without a display; `show=True` opens a window where matplotlib can, until it is closed.
 """
 
 import os

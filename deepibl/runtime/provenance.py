@@ -54,9 +54,7 @@ class Provenance:
         mark: Callable[[StrPath], str] | None = None,
         progress: bool | None = None,
     ) -> Provenance:
-        """What would be made now of the images `names` below `root`; mark: `file_content`, `file_times` or
-        None.
-        """
+        """What would be made now of images `names` below `root`; mark: `file_content`, `file_times`, None."""
         listed = [os.fspath(name) for name in names]
         files = ""
         if mark is not None:
@@ -137,9 +135,7 @@ def file_times(path: StrPath) -> str:
 
 
 def file_content(path: StrPath) -> str:
-    """A file's size and the SHA-256 of its bytes; of a large one's ends, with its time; '' where there is
-    none.
-    """
+    """A file's size and the SHA-256 of its bytes; of a large one's ends, with its time; '' for none."""
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())

@@ -33,6 +33,17 @@ def test_listed_ids_that_no_image_has_are_refused():
             )
 
 
+@pytest.mark.parametrize("ids", [[True, True, True], [1.5], [np.nan]])
+def test_ids_of_a_file_that_are_none_are_refused(tmp_path, ids):
+    """A mask would be read as image 1, three times over."""
+    cell = np.empty((1, 1), object)
+    cell[0, 0] = np.array([ids])
+    with pytest.raises(
+        DatasetError, match=r"posIDs: expected whole numbers from 1 \(find of a mask\), found 1x"
+    ):
+        load_dbstruct(saved(tmp_path, posIDs=cell))
+
+
 NO_POSITIONS = dict.fromkeys(("utmDb", "utmQ", "posDistThr", "nonTrivPosDistSqThr"))
 HARD, SOFT = np.array([[False], [True], [False]]), np.array([[True], [True], [False]])
 
