@@ -223,6 +223,8 @@ class _Wrapped:
             object.__setattr__(self, name, value)
         else:
             setattr(inner, name, _to_library(_FIELDS.get(name, "any"), value))
+            if name in self.__dict__:
+                self.__dict__[name] = value
 
 
 def _call_method(found: Callable[..., Any], name: str, arguments: tuple[Any, ...], nargout: int) -> Any:
@@ -267,9 +269,12 @@ class dbBase(_Wrapped):
         methods = {name: _library_method(outer, name) for name in _METHODS if name in own}
         kind = type(type(self).__name__, (deepibl.dbBase,), {**methods, "__init__": __init__})
         self.__dict__["inner"] = kind()
-        for name in given:  # fields of the file win, as in MATLAB
-            if hasattr(self.inner, name):
+        plain = {name for name in own if not callable(getattr(type(self), name))} - {"inner"}
+        for name in {*given, *plain}:  # fields of the file win, as in MATLAB
+            if hasattr(self.inner, name) and not name.startswith("__"):
                 self.__dict__.pop(name, None)
+                if name in plain:  # which would hide it
+                    self.__dict__[name] = self.__getattr__(name)
 
 
 def _library_method(outer: Any, name: str) -> Callable[..., Any]:

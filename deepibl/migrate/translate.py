@@ -120,10 +120,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
         left, equals, value = text.partition("=")
         function, dot, option = left.strip().rpartition(".")
         if not (equals and option.isidentifier() and (function.isidentifier() or not dot)):
-            raise ArgumentError(
-                "--set takes FUNCTION.OPTION=VALUE or VARIABLE=VALUE, e.g. trainWeakly.nEpoch=1, "
-                f"not {text!r}"
-            )
+            raise ArgumentError(f"--set takes FUNCTION.OPTION=VALUE or VARIABLE=VALUE, not {text!r}")
         found[function, option] = typed_value(value.strip(), bool(function) and option.lower() in WORDS)
     return found
 

@@ -129,8 +129,7 @@ def fprintf(*arguments: Any) -> None:
 
 
 def num2str(value: Any, form: Any = None) -> str:
-    """A number or row as MATLAB's num2str writes it, integers plainly, others with about 4 decimals; or a
-    string.
+    """A number or row, or a string, as num2str writes it: integers plainly, others to about 4 decimals.
 
     form: a format as for sprintf, or the number of significant digits. Raises ArgumentError for several rows.
 

@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tree_sitter_matlab", reason="needs the extra `migrate`")
@@ -17,6 +18,7 @@ from deepibl.cli.main import main
 from deepibl.errors import ConfigurationError
 from deepibl.migrate.translate import migrate, migrate_file, parse_overrides
 from matlab_compat.errors import ArgumentError, NotMigratedError
+from tests.small_datasets import saved
 
 SCRIPTS = Path(__file__).parent / "matlab_scripts"
 
@@ -252,6 +254,28 @@ def test_a_range_of_letters_is_a_string() -> None:
 
 def test_a_handle_keeps_the_values_of_its_making() -> None:
     assert run("n= 2; f= @(x) x*n; n= 5; fprintf('%d', f(3));") == "6"
+
+
+def test_a_property_of_a_data_set_class_has_the_files_value(tmp_path: Path) -> None:
+    """The default that the class declares, [], hid it."""
+    saved(tmp_path, dbTimeStamp=np.array([[1.0, 2, 1]]), qTimeStamp=np.ones((1, 1)))
+    (tmp_path / "localPaths.toml").write_text(f"dsetSpecDir = '{tmp_path}/'\n")
+    (tmp_path / "dbMine.m").write_text(
+        "classdef dbMine < dbBase\n properties\n  dbTimeStamp, qTimeStamp, mine= 4\n end\n methods\n"
+        "  function db= dbMine()\n   db.name= 'mine'; db.dbPath= '/d/'; db.qPath= '/q/';\n   db.dbLoad();\n"
+        "  end\n  function ids= nontrivialPosQ(db, i)\n   [ids, dSq]= db.cp.getPosIDs(db.utmQ(:,i));\n"
+        "   ids= ids(dSq<=100 & db.qTimeStamp(i)~=db.dbTimeStamp(ids));\n  end\n end\nend\n"
+    )
+    (tmp_path / "main.m").write_text(
+        "db= dbMine(); fprintf('%d ', db.nontrivialPosQ(1), db.mine, db.dbTimeStamp);\n"
+        "db.dbTimeStamp= [2 1 1]; fprintf('%d ', db.nontrivialPosQ(1), db.dbTimeStamp);\n"
+    )
+    for name in ("dbMine", "main"):
+        assert not migrate_file(tmp_path / f"{name}.m", tmp_path / f"{name}.py").marks
+    env = {"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": ""}
+    command: Any = [sys.executable, str(tmp_path / "main.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env, cwd=tmp_path)
+    assert done.stdout == "2 4 1 2 1 1 2 1 1 "
 
 
 def test_a_class_and_a_function_beside_the_script_are_imported(tmp_path: Path) -> None:
