@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from deepibl.engine.batch import extract_batch
 from deepibl.networks.backbones import BeforeLastNormalisation
-from deepibl.runtime.devices import device_of, exact_products, inference
+from deepibl.runtime.devices import device_of, evaluating, exact_products, inference
 from deepibl.runtime.progress import ProgressCallback, counting
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layer import Layer
@@ -161,17 +161,14 @@ def frozen(net: nn.Module) -> Iterator[None]:
     All of it is restored at the end.
     """
     wanted = [(weight, weight.requires_grad) for weight in net.parameters()]
-    training = net.training
-    net.eval()
     for weight, _ in wanted:
         weight.requires_grad_(False)
     try:
-        with exact_products(device_of(net)):
+        with evaluating(net), exact_products(device_of(net)):
             yield
     finally:
         for weight, flag in wanted:
             weight.requires_grad_(flag)
-        net.train(training)
 
 
 def relus_of(net: nn.Module) -> list[nn.Module]:
