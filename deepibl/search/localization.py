@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from deepibl.engine.batch import extract_batch
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
 from deepibl.errors import Failure
-from deepibl.features.extraction import extract, extract_to_file, provenance
+from deepibl.features.extraction import extract, extract_to_file, listed, provenance
 from deepibl.features.files import read_features
 from deepibl.images import AS_STORED, Reading, load_pixels
 from deepibl.runtime.devices import device_of, inference, to_batch
@@ -30,7 +30,7 @@ from deepibl.search.answer import Answer, Position
 from deepibl.search.backends import BACKENDS, Index, open_index
 from deepibl.search.confidence import THRESHOLD
 from deepibl.search.geometry import Reranker
-from deepibl.search.index import PlaceIndex, names_below
+from deepibl.search.index import PlaceIndex, by_place, check_question, names_below
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
@@ -77,8 +77,7 @@ def build_index(
         raise ArgumentError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
     if (backend == "milvus") != is_database(os.fspath(where)):
         raise ArgumentError(
-            f"{where} does not go with --backend {backend}: milvus writes to FOLDER.db or "
-            "http://HOST:PORT/COLLECTION, the others to a file"
+            f"{where} is not for --backend {backend}: milvus alone takes FOLDER.db, http://HOST:PORT/COLLECTION"
         )
     if backend != "milvus" and os.path.isdir(where):
         raise ArgumentError(f"{where} is a folder: name the file of the index, as in {where.rstrip('/')}.idx")
@@ -152,7 +151,7 @@ def add_to_index(
 
 def localize(
     net: nn.Module,
-    photos: Sequence[str],
+    photos: Iterable[StrPath],
     index: Index,
     *,
     top: int = 5,
@@ -161,19 +160,25 @@ def localize(
     reranker: Reranker | None = None,
     settings: ExtractionSettings | None = None,
     **options: Unpack[ComputeOptions],
-) -> tuple[dict[str, Answer], list[Failure]]:
+) -> tuple[dict[Any, Answer], list[Failure]]:
     """For each photo that can be read the `top` most similar images, and the photos that cannot be read.
 
     An answer is a list of matches that says how sure the best one is, and where it puts the photo.
-    near, within: only images within metres of a position, see PlaceIndex.search. reranker: orders the first
-    answers by geometry; it reads the index's images. settings, options: see `ExtractionSettings`; photos are
-    scaled and turned as the index's images were.
+    photos: files; `deepibl.serve.PlaceFinder` takes images in memory. near, within: only images within metres
+    of one position, or of one for each photo. reranker: orders the first answers by geometry; it reads
+    the index's images. settings, options: see `ExtractionSettings`; photos are scaled and turned as these.
     Raises NetworkMismatchError for another network's index, MissingImageError where the index's images are
     needed and not there.
     """
     settings = ExtractionSettings.of(localize, settings, options, **asdict(index.reading), on_error="skip")
     index.require_network(identity_of(net, settings.scales))
-    features, kept, failures = extract(net, list(photos), settings=settings)
+    photos = listed(photos)
+    check_question(index.dim, np.empty((0, index.dim)), near, within, top)
+    if near is not None:
+        next(by_place(near, len(photos), index.frame))
+    features, kept, failures = extract(net, photos, settings=settings)
+    if np.ndim(near) == 2 and len(near) == len(photos):
+        near = np.asarray(near)[kept]
     depth = max(top, reranker.first if reranker else 0)
     answers = index.search(features, depth, near=near, within=within) if len(kept) else []
     found = {photos[i]: answer for i, answer in zip(kept, answers, strict=True)}
