@@ -119,8 +119,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[tuple[str, str], Any]:
         function, dot, option = left.strip().rpartition(".")
         if not (equals and option.isidentifier() and (function.isidentifier() or not dot)):
             raise ArgumentError(
-                "--set takes FUNCTION.OPTION=VALUE or VARIABLE=VALUE, e.g. trainWeakly.nEpoch=1, "
-                f"not {text!r}"
+                f"--set takes FUNCTION.OPTION=VALUE (trainWeakly.nEpoch=1) or VARIABLE=VALUE, not {text!r}"
             )
         try:
             found[function, option] = ast.literal_eval(value.strip())

@@ -210,8 +210,7 @@ def _raw_length(net: nn.Module, pixels: Tensor) -> Tensor:
         length = float(output.detach().norm())
         if abs(length - 1) < 1e-4:
             raise ArgumentError(
-                "the descriptor has length 1 and the layer that normalises it is not a known one: give "
-                "another photo to compare with (--against)"
+                "the descriptor is normalised by an unknown layer: compare with another photo (--against)"
             )
         raw = output
     return raw.flatten(1).norm(dim=1).sum()

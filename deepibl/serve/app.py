@@ -180,14 +180,9 @@ def _questions(desk: Desk) -> APIRouter:
             said = found.as_dict() | {"estimate": found.estimate, "summary": found.summary, "places": places}
             latitude, longitude = photo.position or (None, None)
             height, width = photo.pixels.shape[1:]
-            sent = SentPhoto(
-                width=photo.width,
-                height=photo.height,
-                described_width=width,
-                described_height=height,
-                latitude=latitude,
-                longitude=longitude,
-            )
+            own = {"width": photo.width, "height": photo.height}
+            own |= {"described_width": width, "described_height": height}
+            sent = SentPhoto(latitude=latitude, longitude=longitude, **own)
             return Localized(photo=sent, seconds=round(time.monotonic() - began, 4), **said)
 
     @api.post(

@@ -305,12 +305,8 @@ def _state(
         names = f"no layers {', '.join(unknown)}; there are {', '.join(net.names)}"
         raise ArgumentError(f"{label('frozen_layers')}: {names}")
     first = net.index(layer) if isinstance(layer, str) else layer - 1
-    options = replace(
-        options,
-        first_trained_layer=first + 1,
-        first_trained_layer_name=net.names[first],
-        trained_depth=len(net) - first,
-    )
+    options = replace(options, first_trained_layer=first + 1, first_trained_layer_name=net.names[first])
+    options = replace(options, trained_depth=len(net) - first)
     net = prepare_for_training(net, first)
     take_momentum(net)
     net = net.to(device_for(options.use_gpu))

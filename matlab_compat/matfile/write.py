@@ -95,8 +95,7 @@ def to_arrays(value: Any, where: str, write_object: ObjectWriter | None = None) 
         if write_object:
             return write_object(value, where)
         raise MatFileError(
-            f"{where} is an object of class {value.classname}, which plain .mat files cannot hold; "
-            "convert it to a struct first, or use save_objects"
+            f"{where} is an object of class {value.classname}: convert it to a struct, or use save_objects"
         )
     if isinstance(value, FunctionHandle):
         raise MatFileError(f"{where} is a function handle ({value.text}), which cannot be written")
