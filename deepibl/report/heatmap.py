@@ -158,13 +158,13 @@ def fit(image: Tensor, max_pixels: int) -> Tensor:
 def frozen(net: nn.Module) -> Iterator[None]:
     """Inside, the network is in eval mode, its weights take no gradients and products are in full float32.
 
-    All of it is restored at the end.
+    Gradients are recorded, whatever the caller has set. All of it is restored at the end.
     """
-    wanted = [(weight, weight.requires_grad) for weight in net.parameters()]
+    where, wanted = device_of(net), [(weight, weight.requires_grad) for weight in net.parameters()]
     for weight, _ in wanted:
         weight.requires_grad_(False)
     try:
-        with evaluating(net), exact_products(device_of(net)):
+        with evaluating(net), exact_products(where), torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         for weight, flag in wanted:

@@ -28,17 +28,17 @@ _MODES: dict[int, tuple[list[tuple[nn.Module, bool]], int]] = {}  # of networks 
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Within it a CUDA device's convolutions and products are full float32 and deterministic, whatever is
-    set.
+    """Within it convolutions and products are full float32, on CUDA also deterministic, whatever is set: also
+    within the caller's torch.autocast.
     """
-    if device.type != "cuda":
-        yield
-        return
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    full = (products, "fp32_precision", "ieee") if _new_names() else (products, "allow_tf32", False)
-    with _set(
-        [(cudnn, "benchmark", False), (cudnn, "deterministic", True), full, *_convolutions(tf32=False)]
-    ):
+    plain = torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False)
+    settings: list[_Setting] = []
+    if device.type == "cuda":
+        cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+        full = (products, "fp32_precision", "ieee") if _new_names() else (products, "allow_tf32", False)
+        settings = [(cudnn, "benchmark", False), (cudnn, "deterministic", True), full]
+        settings += _convolutions(tf32=False)
+    with plain, _set(settings):
         yield
 
 
@@ -155,15 +155,14 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 def inference(net: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
     """A context in which the network is on `device` (None: where it is), in eval mode, without gradients.
 
-    Yields the device. Products are full float32, also within torch.autocast. At the end each module has the
-    mode it had; the network stays on the device. Raises ArgumentError if there is no such device.
+    Yields the device. Products are full float32 (`exact_products`). At the end each module has the mode it
+    had; the network stays on the device. Raises ArgumentError if there is no such device.
     """
     target = device_of(net) if device is None else torch.device(device)
     if target.type == "cuda" and not torch.cuda.is_available():
         raise ArgumentError(f"device {device}: there is no CUDA device; use 'cpu'")
     net.to(target)
-    plain = torch.autocast("cpu" if target.type == "meta" else target.type, enabled=False)
-    with evaluating(net), torch.inference_mode(), exact_products(target), plain:
+    with evaluating(net), torch.inference_mode(), exact_products(target):
         yield target
 
 

@@ -77,6 +77,8 @@ class TrainingRun:
         return checkpoints.read_session_network(self.files, self.best_epoch)
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def train(
     dataset: PlaceDataset,
     validation: PlaceDataset,
@@ -268,8 +270,7 @@ def _from_epoch(
         restore(state, variables, str(files.epoch(epoch)))
     if not state.epoch_done and state.batch:
         raise SessionError(
-            f"epoch {epoch} of session {files.session} was not finished; start the same command again to "
-            f"finish it, or give {label('start_epoch')} {epoch}"
+            f"epoch {epoch} was not finished: start the same command, or give {label('start_epoch')} {epoch}"
         )
     state.epoch, state.epoch_done, state.complete, state.features = epoch, True, False, None
     return state

@@ -48,8 +48,7 @@ def save(path: StrPath, variables: Mapping[str, Any]) -> None:
     for name, value in content.items():
         if _nbytes(value) > MAX_BYTES:
             raise MatFileError(
-                f"variable {name!r} has {_nbytes(value):,} bytes; a v7 .mat file holds at most {MAX_BYTES:,} "
-                "per variable. Save it as .safetensors, or split it"
+                f"{name!r} has {_nbytes(value):,} bytes, v7 takes {MAX_BYTES:,}: split it or use .safetensors"
             )
     with _written_whole(path) as temporary, open(temporary, "wb") as stream:
         stream.write(HEADER)
