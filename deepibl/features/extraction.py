@@ -334,7 +334,5 @@ def listed(names: Iterable[StrPath]) -> list[StrPath]:
     if not names:
         raise ArgumentError("no images given: the list of names is empty")
     if wrong := [type(name).__name__ for name in names if not isinstance(name, str | os.PathLike)]:
-        raise ArgumentError(
-            f"images are names of files, not {wrong[0]}; deepibl.serve.PlaceFinder takes others"
-        )
+        raise ArgumentError(f"images must be names, not {wrong[0]}; deepibl.serve.PlaceFinder takes photos")
     return names

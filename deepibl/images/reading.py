@@ -116,10 +116,8 @@ def pixels_of_photo(photo: Any, reading: Reading = AS_STORED) -> torch.Tensor:
         return load_pixels(photo, reading)
     if isinstance(photo, bytes | bytearray | memoryview):
         return pixels_of(bytes(photo), "the photo", reading)
-    shape = (
-        photo.shape[2:] if isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.size else None
-    )
-    if shape == (3,) or (shape == () and photo.ndim == 2):
+    pixels = isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.size
+    if pixels and (photo.ndim == 2 or photo.shape[2:] == (3,)):
         photo = PIL.Image.fromarray(np.ascontiguousarray(photo))
     if not isinstance(photo, PIL.Image.Image):
         found = f"{getattr(photo, 'dtype', type(photo).__name__)} {getattr(photo, 'shape', '')}"

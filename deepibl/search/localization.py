@@ -17,7 +17,7 @@ from deepibl.datasets.positions import refuse_degrees
 from deepibl.engine.batch import extract_batch
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
-from deepibl.errors import Failure
+from deepibl.errors import Failure, IndexFileError
 from deepibl.features.extraction import extract, extract_to_file, listed, provenance
 from deepibl.features.files import read_features
 from deepibl.images import AS_STORED, Reading, load_pixels
@@ -76,9 +76,8 @@ def build_index(
     if backend not in BACKENDS:
         raise ArgumentError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
     if (backend == "milvus") != is_database(os.fspath(where)):
-        raise ArgumentError(
-            f"{where} is not for --backend {backend}: milvus alone takes FOLDER.db, http://HOST:PORT/COLLECTION"
-        )
+        others = "FOLDER.db or http://HOST:PORT/COLLECTION is for milvus, any other file for the others"
+        raise ArgumentError(f"{where} is not for --backend {backend}: {others}")
     if backend != "milvus" and os.path.isdir(where):
         raise ArgumentError(f"{where} is a folder: name the file of the index, as in {where.rstrip('/')}.idx")
     settings = settings.for_photos(own=not places.as_stored)
@@ -117,14 +116,15 @@ def add_to_index(
     written again (to a temporary name) with the confidence fitted anew, on `known` as in `build_index`; to a
     database the new images are added, and its calibration stays. settings, options: see `ExtractionSettings`.
     Returns the index, the images that could not be read, and how many were in it already.
-    Raises NetworkMismatchError for another network, and what `build_index` raises.
+    Raises NetworkMismatchError for another network, IndexFileError where another program has written the file
+    meanwhile, and what `build_index` raises.
     """
     settings = ExtractionSettings.of(add_to_index, settings, options, **asdict(AS_STORED), on_error="skip")
     if is_database(os.fspath(where)) and (team().size > 1 or known is not None):
         raise ArgumentError(
             f"{where} is a database: add to it with one process, without torchrun, and without known queries"
         )
-    index = open_index(where)
+    opened, index = file_times(where), open_index(where)  # in this order: another may write it between
     index.require_network(identity_of(net, settings.scales))
     names = names_below(index.root, os.path.abspath(places.root), places.names)
     there = index.holds(names)
@@ -142,7 +142,10 @@ def add_to_index(
 
     def write() -> None:
         if isinstance(more, PlaceIndex):
-            more.with_confidence(index.calibration.threshold, queries).save(where)
+            made = more.with_confidence(index.calibration.threshold, queries)
+            if file_times(where) != opened:
+                raise IndexFileError(f"{where} was written by another program meanwhile: add to it again")
+            made.save(where)
         _done(partial)
 
     team().lead(write)
