@@ -90,7 +90,7 @@ class FeatureMaps(nn.Module):
         layout = layout_of(shape, size) or (Layout("maps") if len(shape) == 4 else None)
         if layout is None:
             raise ArgumentError(
-                f"{what}'s {layer} must give maps (N, C, h, w) or tokens, not {shape}: choose another layer"
+                f"{what}'s {layer} must be maps (N, C, h, w) or tokens, not {shape}: choose another layer"
             )
         if layout.kind == "last":
             patch = getattr(getattr(model, "patch_embed", None), "patch_size", 1)  # timm's

@@ -118,7 +118,7 @@ def _convolution(state: Mapping[str, Tensor], position: int, shape: tuple[int, .
         ) from None
     if tuple(filters.shape) != shape or tuple(biases.shape) != shape[:1]:
         raise NetworkFormatError(
-            f"not VGG-16's weights: features.{position} is {tuple(filters.shape)}, expected {shape}"
+            f"not VGG-16's weights: features.{position} has shape {tuple(filters.shape)}, expected {shape}"
         )
     return filters.detach(), biases
 
