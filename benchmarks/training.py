@@ -84,12 +84,8 @@ def step(settings: Settings, net: SimpleNN, paths: Sequence[Path]) -> Table:
     with ExitStack() as stack:
         for name, (*how, limit) in WAYS.items():
             cases[name] = Case(TupleStep(net, paths, *how, stack), limit * settings.slack, keep=True)
-        found = paired(
-            cases,
-            5 if settings.full else 2,
-            lambda a, b: float((a - b).norm() / b.norm()),
-            f"gradient of {FIRST}",
-        )
+        rounds = 5 if settings.full else 2
+        found = paired(cases, rounds, lambda a, b: float((a - b).norm() / b.norm()), f"gradient of {FIRST}")
         memory = {name: f"{peak_memory(cases[name].run):.0f}" for name in (ANEW, KEPT)}
     require(torch.equal(found[ANEW].result, found[KEPT].result), "kept maps change the gradient")
     rows = [

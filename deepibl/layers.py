@@ -35,8 +35,7 @@ def vlad_aggregate(x: Tensor, assign: Tensor, offset: Tensor, bias: Tensor | Non
     check_maps(x)
     if assign.shape != offset.shape or assign.ndim != 2 or assign.shape[0] != x.shape[1]:
         raise ArgumentError(
-            f"assignment {tuple(assign.shape)} and offset {tuple(offset.shape)} on {x.shape[1]} channels:"
-            f" expected ({x.shape[1]}, K) both"
+            f"assignment {tuple(assign.shape)}, offset {tuple(offset.shape)}: expected ({x.shape[1]}, K) both"
         )
     if bias is not None and bias.numel() != assign.shape[1]:
         raise ArgumentError(f"{bias.numel()} assignment biases for {assign.shape[1]} clusters")

@@ -232,8 +232,7 @@ def _average(value: Any, target: int | tuple[int, int] | None) -> torch.Tensor |
         return average.reshape(-1, 1, 1).expand(3, 1, 1)
     if not isinstance(target, tuple) or tuple(average.shape) != (3, *target):
         raise ArgumentError(
-            f"SubtractAverage must be 1 or 3 numbers, or an image (3, h, w) of Resize's size {target}; "
-            f"got shape {tuple(average.shape)}"
+            f"SubtractAverage must be 1 or 3 numbers, or (3, h, w), {target}; got {tuple(average.shape)}"
         )
     return average
 

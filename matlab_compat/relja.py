@@ -212,8 +212,7 @@ def relja_retrievalMAP(
         rank = yael_nn(searcher["db"], searcher["qs"], len(searcher["db"]))[0].__getitem__
     else:
         raise ArgumentError(
-            "searcher must be a function of the query's id or a dict with 'db' (N, D) and 'qs' (Q, D); "
-            f"got {searcher!r:.80}"
+            f"searcher must be a function of ids, or a dict of 'db' (N, D), 'qs' (Q, D); got {searcher!r:.80}"
         )
     precisions = np.zeros(int(db.numQueries))
     started = time.perf_counter()

@@ -79,8 +79,7 @@ def squared_norms(rows: np.ndarray, what: str) -> np.ndarray:
     wrong = np.flatnonzero(~np.isfinite(norms))
     if len(wrong):
         raise ArgumentError(
-            f"{len(wrong)} of {len(rows)} rows of {what} hold NaN or infinity, the first is row {wrong[0]}: "
-            "compute these features again"
+            f"{len(wrong)} of {len(rows)} rows of {what} hold NaN or infinity, the first is row {wrong[0]}"
         )
     return norms
 
@@ -273,8 +272,7 @@ def _lloyd(
         splits += split
         if splits > max(n // 100, 1000):
             raise ArgumentError(
-                f"yael_kmeans: clusters stayed empty {splits} times in {step} steps: too few of the "
-                f"{n} points differ for {k} clusters"
+                f"yael_kmeans: clusters stayed empty: too few of the {n} points differ for {k} clusters"
             )
         error, previous = float(distances.sum(dtype=np.float64)), error
         if verbose:

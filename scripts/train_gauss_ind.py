@@ -74,10 +74,5 @@ if __name__ == "__main__":
         parser.add_argument(f"--{split}-queries", metavar="SOURCE", help="its queries: folder or CSV")
     parser.add_argument("--root", metavar="DIR", help="folder of the images of a dbStruct")
     given = parser.parse_args()
-    main(
-        given.train,
-        given.val,
-        (given.train_queries, given.val_queries),
-        given.root,
-        **typed_options(given.options, WORDS),
-    )
+    queries = given.train_queries, given.val_queries
+    main(given.train, given.val, queries, given.root, **typed_options(given.options, WORDS))

@@ -22,8 +22,9 @@ import numpy as np
 
 from deepibl.datasets.csv_file import Fix, read_csv
 from deepibl.datasets.exif import photo_position
-from deepibl.datasets.geo import DEGREES, in_one_frame, plain_zone, to_degrees
+from deepibl.datasets.geo import DEGREES, in_one_frame, parse_zone, plain_zone, to_degrees
 from deepibl.datasets.place import PlaceDataset, save_dbstruct
+from deepibl.datasets.positions import as_positions
 from deepibl.errors import DatasetError, how_many
 from deepibl.images.kinds import IMAGE_SUFFIXES, left_out, unused
 from deepibl.runtime.progress import counted
@@ -35,14 +36,15 @@ _SHOWN = 10
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Places:
     """Photos and their positions: names below root, positions (N, 2) float64 (NaN: unknown) of one frame.
 
     frame: 'degrees' (latitude, longitude), a UTM zone such as '33N' (metres), or None (metres, unknown zone).
     problems: photos whose position could not be read, with the reason. left_out: how many files of a folder
     look like photos and are not read, by kind and remedy. as_stored: whether images are read as the original
-    reads those of its data sets; own photos are turned upright and scaled.
+    reads those of its data sets; own photos are turned upright and scaled. Raises DatasetError for lists that
+    do not fit together, and for another frame.
     """
 
     root: str
@@ -52,6 +54,14 @@ class Places:
     problems: list[str] = field(default_factory=list)
     left_out: Mapping[str, int] = field(default_factory=dict)
     as_stored: bool = False
+
+    def __post_init__(self) -> None:
+        if self.frame not in (None, DEGREES):
+            parse_zone(self.frame)
+        names = [os.fspath(name) for name in self.names]
+        object.__setattr__(self, "positions", as_positions(self.positions, "positions", len(names)))
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "root", os.fspath(self.root))
 
     def __len__(self) -> int:
         return len(self.names)

@@ -150,8 +150,7 @@ def refuse_degrees(name: str, positions: np.ndarray, limit: float) -> None:
     raise DatasetError(
         f"{name}: positions must be in metres, and these look like latitudes and longitudes: one is "
         f"{known[-1, 0]:g}, {known[-1, 1]:g}, and all lie within {size:.3g}. Convert them with "
-        "deepibl.datasets.latlon_to_utm, or give a CSV with the columns lat and lon. If they are metres of a "
-        "local map, add 1000 to all of them: only differences count"
+        "deepibl.datasets.latlon_to_utm, or give columns lat and lon; add 1000 to metres of a local map"
     )
 
 

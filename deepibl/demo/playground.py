@@ -89,11 +89,8 @@ def _part(
     beside = spots[np.arange(count) % places] + np.array([3.0, 2.0])  # people some metres beside the car
     queries = [f"{split}/q{q:03d}_yaw{(q // places) % YAWS + 1:02d}.jpg" for q in range(count)]
     toycity.render_names(root / query_folder, queries, beside, date=500, **how)
-    fields: dict[str, Any] = {
-        "whichSet": split,
-        "dbImageFns": names,
-        "utmDb": np.tile(where, (len(dates), 1)),
-    }
+    utm = np.tile(where, (len(dates), 1))
+    fields: dict[str, Any] = {"whichSet": split, "dbImageFns": names, "utmDb": utm}
     fields |= {"qImageFns": queries, "utmQ": beside, "posDistThr": 25.0, "nonTrivPosDistSqThr": 100.0}
     if len(dates) > 1:
         stamps = np.array(dates, dtype=np.int32)

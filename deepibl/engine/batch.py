@@ -27,7 +27,8 @@ def extract_batch(net: nn.Module, images: Tensor, precision: str = "fp32") -> Te
     are float32. Raises ArgumentError for int8, which needs an engine, NetworkFormatError for weights and
     ExtractionError for descriptors that are not finite.
     """
-    rows = extract_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
+    with torch.autocast(images.device.type, enabled=False):  # the caller's
+        rows = extract_prepared(net, net.prepare(images), precision)  # type: ignore[operator]
     if not bool(torch.isfinite(rows).all()):
         require_finite(net)
         raise ExtractionError(NOT_FINITE)

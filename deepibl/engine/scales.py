@@ -56,8 +56,7 @@ class Scales:
         found = network_id(net)
         if found != self.network:
             raise NetworkMismatchError(
-                f"the scales were measured on network {self.network[:12]}…, this is network {found[:12]}…: "
-                "measure this one's with deepibl calibrate"
+                f"scales of network {self.network[:12]}… do not fit {found[:12]}…: run deepibl calibrate"
             )
         ranges = hashlib.sha256(json.dumps(self.ranges).encode()).hexdigest()
         return f"int8-{ranges[:16]}-{found}"

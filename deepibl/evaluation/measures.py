@@ -269,8 +269,9 @@ def checked_features(features: ArrayLike, count: int, what: str, dataset: PlaceS
 
 def _deepest(ns: Sequence[int]) -> int:
     values = np.asarray(ns)
-    if values.ndim != 1 or not values.size or values.min() < 1 or (np.diff(values) < 0).any():
-        raise ArgumentError(f"the values of N must ascend from 1 or more, not {list(ns)!r}")
+    whole = values.ndim == 1 and values.size and values.dtype.kind in "iu"
+    if not whole or (np.diff(values, prepend=1) < 0).any():
+        raise ArgumentError(f"the values of N must ascend from 1 or more, in integers, not {ns!r}")
     return int(values[-1])
 
 

@@ -80,8 +80,7 @@ class BackboneCache:
     ) -> None:
         if store not in STORES or dtype not in DTYPES:
             raise ArgumentError(
-                f"store must be one of {', '.join(STORES)} and dtype one of {', '.join(DTYPES)}; "
-                f"got {store!r} and {dtype!r}"
+                f"store: one of {', '.join(STORES)}, dtype: {', '.join(DTYPES)}; got {store!r}, {dtype!r}"
             )
         if limit_gb <= 0:
             raise ArgumentError(f"limit_gb must be positive; got {limit_gb} (to keep nothing: store='off')")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -59,7 +59,7 @@ class ExtractionReport:
 @overload
 def extract(
     net: nn.Module,
-    images: Sequence[StrPath],
+    images: Iterable[StrPath],
     *,
     root: StrPath = "",
     settings: ExtractionSettings | None = None,
@@ -71,7 +71,7 @@ def extract(
 @overload
 def extract(
     net: nn.Module,
-    images: Sequence[StrPath],
+    images: Iterable[StrPath],
     *,
     root: StrPath = "",
     on_error: Literal["skip"],
@@ -81,7 +81,7 @@ def extract(
 
 def extract(
     net: nn.Module,
-    images: Sequence[StrPath],
+    images: Iterable[StrPath],
     *,
     root: StrPath = "",
     settings: ExtractionSettings | None = None,
@@ -96,8 +96,8 @@ def extract(
     Raises ArgumentError for invalid settings and an empty list; with on_error="raise", ExtractionError
     after all images have been tried, with a list of those that failed (`.failures`).
     """
-    settings = ExtractionSettings.of(extract, settings, options)
-    paths = _paths(root, images)
+    settings, images = ExtractionSettings.of(extract, settings, options), listed(images)
+    paths = [os.path.join(root, name) for name in images]
     if team().size > 1:
         team().same("extraction", provenance(net, root, images, settings).as_dict())
     sink = MemoryRows(len(paths), group_length(settings.batch_size))
@@ -128,7 +128,7 @@ class MemoryRows:
 def extract_to_file(
     net: nn.Module,
     root: StrPath,
-    names: Sequence[StrPath],
+    names: Iterable[StrPath],
     out: StrPath,
     *,
     suffix: str | None = None,
@@ -147,14 +147,11 @@ def extract_to_file(
     rows of the images that worked. Where none did, either raises ExtractionError, and an older file stays.
     Raises also ArgumentError, and FeatureFileError if another process is writing the same file.
     """
-    settings = ExtractionSettings.of(extract_to_file, settings, options)
-    paths = _paths(root, names)
+    settings, names = ExtractionSettings.of(extract_to_file, settings, options), listed(names)
+    paths = [os.path.join(root, name) for name in names]
     suffix_of(out, suffix)
     if backbone is not None and (settings.scales is not None or settings.reading != AS_STORED):
-        raise ArgumentError(
-            "a kept backbone cannot be used with int8, which computes its own, nor with resize, max_side or "
-            "upright"
-        )
+        raise ArgumentError("a kept backbone cannot be used with int8, nor with resize, max_side or upright")
     made_of, group = provenance(net, root, names, settings, backbone), group_length(settings.batch_size)
     processes = team()
     processes.same(f"extraction to {out}", [os.path.abspath(out), group, made_of.as_dict()])
@@ -329,10 +326,13 @@ def _groups(
         yield next_group
 
 
-def _paths(root: StrPath, names: Sequence[StrPath]) -> list[str]:
-    """The images' paths. Raises ArgumentError for an empty list, and for one name in place of a list."""
+def listed(names: Iterable[StrPath]) -> list[StrPath]:
+    """Names of images as a list. Raises ArgumentError for one name, none, and for anything but names."""
     if isinstance(names, str | os.PathLike):
         raise ArgumentError(f"images must be a list of names; give [{os.fspath(names)!r}]")
-    if not len(names):
+    names = list(names)
+    if not names:
         raise ArgumentError("no images given: the list of names is empty")
-    return [os.path.join(root, name) for name in names]
+    if wrong := [type(name).__name__ for name in names if not isinstance(name, str | os.PathLike)]:
+        raise ArgumentError(f"images must be names, not {wrong[0]}; deepibl.serve.PlaceFinder takes photos")
+    return names

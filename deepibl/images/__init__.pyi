@@ -11,5 +11,6 @@ from .reading import (
     Reading as Reading,
     load_pixels as load_pixels,
     open_image as open_image,
+    pixels_of_photo as pixels_of_photo,
     read_image as read_image,
 )

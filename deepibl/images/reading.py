@@ -33,14 +33,14 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from deepibl.images.kinds import HEIC_ADVICE, is_heic, reads_heic
 from matlab_compat import jpeg
-from matlab_compat.errors import ImageReadError
+from matlab_compat.errors import ArgumentError, ImageReadError
 from matlab_compat.files import StrPath
 from matlab_compat.images import crop_and_size, resize_pixels
 
@@ -101,7 +101,33 @@ def load_pixels(path: StrPath, reading: Reading = AS_STORED, interpolation: str 
 
 def pixels_of(data: bytes, name: str, reading: Reading, interpolation: str = "bilinear") -> torch.Tensor:
     """As `load_pixels`, from a file's bytes. name: of the file, for errors."""
-    pixels = jpeg.as_tensor(open_image(data, name, reading))
+    return _resized(jpeg.as_tensor(open_image(data, name, reading)), reading, interpolation)
+
+
+def pixels_of_photo(photo: Any, reading: Reading = AS_STORED) -> torch.Tensor:
+    """As `load_pixels`, of a file, the bytes of one, a Pillow image, or an array (H, W, 3) or (H, W) uint8.
+
+    Arrays are RGB: turn OpenCV's BGR around, `frame[..., ::-1]`. Raises ArgumentError for other arrays, whose
+    order of axes or range is not known, and for anything else, and ImageReadError as `load_pixels`.
+    """
+    import PIL.Image
+
+    if isinstance(photo, str | os.PathLike):
+        return load_pixels(photo, reading)
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return pixels_of(bytes(photo), "the photo", reading)
+    pixels = isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.size
+    if pixels and (photo.ndim == 2 or photo.shape[2:] == (3,)):
+        photo = PIL.Image.fromarray(np.ascontiguousarray(photo))
+    if not isinstance(photo, PIL.Image.Image):
+        found = f"{getattr(photo, 'dtype', type(photo).__name__)} {getattr(photo, 'shape', '')}"
+        allowed = "a file, its bytes, a Pillow image, or an RGB array (H, W, 3) or (H, W) of uint8"
+        raise ArgumentError(f"a photo is {allowed}; got {found.rstrip()}")
+    small = _scaled(_eight_bits(photo.copy(), "the photo"), "the photo", reading)  # a copy: drafts change it
+    return _resized(jpeg.as_tensor(_turned(small, photo) if reading.upright else small), reading)
+
+
+def _resized(pixels: torch.Tensor, reading: Reading, interpolation: str = "bilinear") -> torch.Tensor:
     if reading.resize is None:
         return pixels
     side = reading.resize

@@ -96,11 +96,8 @@ def _join(cls: Any, matlab: str, python: str) -> None:
         if matlab in vars(cls):  # a value for all objects of the class
             delattr(cls, matlab)
             setattr(cls, python, own)
-        setattr(
-            cls,
-            matlab,
-            property(lambda self: getattr(self, python), lambda self, v: setattr(self, python, v)),
-        )
+        both = property(lambda self: getattr(self, python), lambda self, v: setattr(self, python, v))
+        setattr(cls, matlab, both)
         cls._added.add(matlab)
 
 

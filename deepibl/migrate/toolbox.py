@@ -64,8 +64,7 @@ def read_reference_file(path: StrPath) -> Reference:
         raise FeatureFileError(f"{path}: its variable reference lacks {', '.join(missing)}")
     if (version := int(matfile.scalar(value["version"]))) != VERSION:
         raise FeatureFileError(
-            f"{path} is of version {version}, this package reads {VERSION}: write it again with the files "
-            "of `deepibl toolbox`"
+            f"{path} is of version {version}, not {VERSION}: write it again by the files of `deepibl toolbox`"
         )
     root, names = _below(matfile.text(value["root"]), matfile.image_names(value["images"]))
     features = np.asarray(value["features"], dtype=np.float32)

@@ -224,8 +224,7 @@ def recipe_of(net: TorchExtractor) -> str:
             wrong = re.sub(" +", " ", next(unlike, ""))
         if wrong:
             raise NetworkFormatError(
-                f"{recipe['model']} ({recipe['args']}) {wrong}: give from_torch the name and args that the "
-                "model was built with"
+                f"{recipe['model']} ({recipe['args']}) {wrong}: give from_torch the model's own name and args"
             )
     return text
 
@@ -271,13 +270,8 @@ def _build(recipe: dict[str, Any], state: Mapping[str, Tensor]) -> TorchExtracto
     start = "backbone." + ("" if recipe["layer"] is None else "model.")
     if wrong := _unlike(recipe, {n[len(start) :]: x for n, x in state.items() if n.startswith(start)}):
         raise ArgumentError(f"{made_by} has no weights as {wrong}")
-    net = from_torch(
-        library_model(name.library, name.model, **args),
-        layer=recipe["layer"],
-        head="mean" if head == "netvlad" else head,
-        name=made_by,
-        args=args,
-    )
+    model, pooling = library_model(name.library, name.model, **args), "mean" if head == "netvlad" else head
+    net = from_torch(model, layer=recipe["layer"], head=pooling, name=made_by, args=args)
     net.preprocessing = _preprocessing(recipe)
     if isinstance(net.backbone, FeatureMaps) and recipe.get("size"):
         height, width = map(int, recipe["size"])

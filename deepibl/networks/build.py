@@ -257,8 +257,7 @@ def add_pooling(
             raise ArgumentError(f"method {asked.text!r} needs cluster centres and training descriptors")
         if centres.ndim != 2 or centres.shape[1] != width:
             raise ArgumentError(
-                f"the network's output has {width} channels; centres must be (K, {width}), "
-                f"not {centres.shape}"
+                f"centres must be (K, {width}), for the network's {width} channels; got {centres.shape}"
             )
         v2 = asked.pooling == "vladv2"
         weights = clusters.vlad_weights(centres, clusters.vlad_alpha(centres, descriptors, v2=v2), v2=v2)

@@ -115,8 +115,7 @@ def get_clusters(
     if centres is not None:
         if len(centres) != k:
             raise DatasetError(
-                f"{cluster_file} holds {len(centres)} clusters, not {k}: remove it, or ask "
-                f"for {len(centres)} clusters"
+                f"{cluster_file} holds {len(centres)} clusters, not {k}: remove it, or ask for as many"
             )
         tell("Loading clusters")
         return centres

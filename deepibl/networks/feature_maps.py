@@ -88,8 +88,7 @@ class FeatureMaps(nn.Module):
         layout = layout_of(shape, size) or (Layout("maps") if len(shape) == 4 else None)
         if layout is None:
             raise ArgumentError(
-                f"the output of {what}'s {layer} must be maps (N, C, h, w) or tokens, not {shape}: choose "
-                "another layer"
+                f"{what}'s {layer} must be maps (N, C, h, w) or tokens, not {shape}: choose another layer"
             )
         if layout.kind == "last":
             patch = getattr(getattr(model, "patch_embed", None), "patch_size", 1)  # timm's

@@ -187,8 +187,7 @@ def _check(weights: Weights, path: Path, source: Source) -> None:
         found = checksum(path, method)
         if found != wanted:
             raise DownloadError(
-                f"the file's {method} is {found}, but {source.stated_by} states {wanted}: "
-                "the download is damaged or the file was replaced"
+                f"damaged or replaced: its {method} is {found}, but {source.stated_by} states {wanted}"
             )
     else:
         _log.warning("%s: no checksum is known; only its layers are checked", weights.file)

@@ -118,8 +118,7 @@ def _convolution(state: Mapping[str, Tensor], position: int, shape: tuple[int, .
         ) from None
     if tuple(filters.shape) != shape or tuple(biases.shape) != shape[:1]:
         raise NetworkFormatError(
-            f"these are not VGG-16's weights: features.{position} has shape {tuple(filters.shape)}, "
-            f"expected {shape}"
+            f"not VGG-16's weights: features.{position} has shape {tuple(filters.shape)}, expected {shape}"
         )
     return filters.detach(), biases
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from deepibl.engine.batch import extract_batch
 from deepibl.networks.backbones import BeforeLastNormalisation
-from deepibl.runtime.devices import device_of, exact_products, inference
+from deepibl.runtime.devices import device_of, evaluating, exact_products, inference
 from deepibl.runtime.progress import ProgressCallback, counting
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.layer import Layer
@@ -157,20 +157,17 @@ def fit(image: Tensor, max_pixels: int) -> Tensor:
 def frozen(net: nn.Module) -> Iterator[None]:
     """Inside, the network is in eval mode, its weights take no gradients and products are in full float32.
 
-    All of it is restored at the end.
+    Gradients are recorded, whatever the caller has set. All of it is restored at the end.
     """
-    wanted = [(weight, weight.requires_grad) for weight in net.parameters()]
-    training = net.training
-    net.eval()
+    where, wanted = device_of(net), [(weight, weight.requires_grad) for weight in net.parameters()]
     for weight, _ in wanted:
         weight.requires_grad_(False)
     try:
-        with exact_products(device_of(net)):
+        with evaluating(net), exact_products(where), torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         for weight, flag in wanted:
             weight.requires_grad_(flag)
-        net.train(training)
 
 
 def relus_of(net: nn.Module) -> list[nn.Module]:
@@ -212,8 +209,7 @@ def _raw_length(net: nn.Module, pixels: Tensor) -> Tensor:
         length = float(output.detach().norm())
         if abs(length - 1) < 1e-4:
             raise ArgumentError(
-                "the descriptor has length 1 and the layer that normalises it is not a known one: give "
-                "another photo to compare with (--against)"
+                "the descriptor is normalised by an unknown layer: compare with another photo (--against)"
             )
         raw = output
     return raw.flatten(1).norm(dim=1).sum()

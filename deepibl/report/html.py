@@ -36,13 +36,8 @@ def render(template: str, /, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    made.trim_blocks = made.lstrip_blocks = True
     script = (_TEMPLATES / "table.js").read_text(encoding="utf-8")
     made.globals |= {
         "style": Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),

@@ -23,19 +23,22 @@ _Before = dict[tuple[Any, str], Any]  # values by holder and attribute
 _CGROUP = Path("/sys/fs/cgroup")
 _LOCK = Lock()
 _HELD: list[_Before] = []  # what was set before each context that is still open, in order of entry
+_MODES: dict[int, tuple[list[tuple[nn.Module, bool]], int]] = {}  # of networks in use, and by how many
 
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Within it convolutions and products on CUDA are full float32 and deterministic, whatever is set."""
-    if device.type != "cuda":
-        yield
-        return
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    full = (products, "fp32_precision", "ieee") if _new_names() else (products, "allow_tf32", False)
-    with _set(
-        [(cudnn, "benchmark", False), (cudnn, "deterministic", True), full, *_convolutions(tf32=False)]
-    ):
+    """Within it convolutions and products are full float32, on CUDA also deterministic, whatever is set: also
+    within the caller's torch.autocast.
+    """
+    plain = torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False)
+    settings: list[_Setting] = []
+    if device.type == "cuda":
+        cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+        full = (products, "fp32_precision", "ieee") if _new_names() else (products, "allow_tf32", False)
+        settings = [(cudnn, "benchmark", False), (cudnn, "deterministic", True), full]
+        settings += _convolutions(tf32=False)
+    with plain, _set(settings):
         yield
 
 
@@ -127,22 +130,40 @@ def device_for(use_gpu: bool) -> str:
 
 
 @contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Within it the network is in eval mode; then each of its modules has the mode that it had.
+
+    Where threads share the network, the last one that leaves restores the modes.
+    """
+    with _LOCK:
+        modes, users = _MODES.get(id(net)) or ([(each, each.training) for each in net.modules()], 0)
+        _MODES[id(net)] = modes, users + 1
+        net.eval()
+    try:
+        yield
+    finally:
+        with _LOCK:
+            modes, users = _MODES.pop(id(net))
+            if users > 1:
+                _MODES[id(net)] = modes, users - 1
+            for module, training in modes if users == 1 else []:
+                if module.training != training:
+                    module.train(training)
+
+
+@contextmanager
 def inference(net: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
     """A context in which the network is on `device` (None: where it is), in eval mode, without gradients.
 
-    Yields the device. Products are full float32. At the end the mode is restored; the network stays on the
-    device. Raises ArgumentError if there is no such device.
+    Yields the device. Products are full float32 (`exact_products`). At the end each module has the mode it
+    had; the network stays on the device. Raises ArgumentError if there is no such device.
     """
     target = device_of(net) if device is None else torch.device(device)
     if target.type == "cuda" and not torch.cuda.is_available():
         raise ArgumentError(f"device {device}: there is no CUDA device; use 'cpu'")
-    was_training = net.training
-    net.to(target).eval()
-    try:
-        with torch.inference_mode(), exact_products(target):
-            yield target
-    finally:
-        net.train(was_training)
+    net.to(target)
+    with evaluating(net), torch.inference_mode(), exact_products(target):
+        yield target
 
 
 def free_on_gpu(device: torch.device) -> int:

@@ -225,8 +225,7 @@ class CompressedIndex:
             near = np.sort(found[found >= 0])
             if len(near) and near[-1] >= len(self.database):
                 raise IndexFileError(
-                    f"the structure refers to row {near[-1]} of {len(self.database)}: it is damaged or "
-                    "belongs to another index; make the index again"
+                    f"the structure names row {near[-1]} of {len(self.database)}: make the index again"
                 )
             exact = np.square(self.database[near].astype(np.float64) - rows[i]).sum(1).astype(np.float32)
             order = np.argsort(exact, kind="stable")[:k]
@@ -239,8 +238,7 @@ def require_fit(structure: Structure, rows: Any, path: StrPath) -> None:
     if structure.shape != rows.shape:
         raise IndexFileError(
             f"{path} indexes {structure.shape[0]} descriptors of {structure.shape[1]} dimensions, the "
-            f"database has {rows.shape[0]} of {rows.shape[1]}: use the database it was built from, or build "
-            "it again"
+            f"database has {rows.shape[0]} of {rows.shape[1]}: build it again"
         )
 
 

@@ -150,7 +150,7 @@ class Reranker:
         if looked and not any(map(os.path.exists, looked)):
             raise MissingImageError(
                 f"ordering answers again needs the index's photos, and {looked[0]} does not exist: say where "
-                "they are now (--root DIR; of evaluate: --index-root DIR)"
+                "they are now (--root DIR; of evaluate: --index-root DIR; in Python: index.at(DIR))"
             )
         self._described(os.fspath(query))
         points = [self.agreeing(os.fspath(query), path) for path in looked]

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlaceIndex:
     """Descriptors (N, D), float32 or float16, with names below `root` and positions (N, 2).
 
@@ -62,7 +63,7 @@ class PlaceIndex:
                 f"{self.descriptors.shape}, positions {self.positions.shape}; expected (N, D) and (N, 2)"
             )
         if self.blanks is not None and self.blanks.shape[1:] != self.descriptors.shape[1:]:
-            raise IndexFileError(f"blanks have descriptors {self.blanks.shape[1:]}, images {self.dim}")
+            raise IndexFileError(f"blank images have descriptors {self.blanks.shape[1:]}, images {self.dim}")
         if self.frame not in (None, DEGREES):
             object.__setattr__(self, "positions", to_degrees(self.positions, self.frame))
             object.__setattr__(self, "frame", DEGREES)
@@ -101,9 +102,8 @@ class PlaceIndex:
         if network_id != self.network_id:
             raise NetworkMismatchError(
                 f"this index was made by network {self.network_id[:12]}… "
-                f"({self.network_path or 'path unknown'}), the query comes from network {network_id[:12]}…; "
-                "their descriptors cannot be compared. Use the index's own network (int8-…: with the same "
-                "--scales), or make an index with the new one"
+                f"({self.network_path or 'path unknown'}), the query comes from network {network_id[:12]}…: "
+                "use the index's own network (int8-…: with its --scales), or make an index with the new one"
             )
 
     def search(
@@ -265,8 +265,8 @@ class PlaceIndex:
 
 def check_question(dim: int, features: np.ndarray, near: Any, within: float | None, top: int) -> None:
     """Raises NetworkMismatchError for descriptors of another width, ArgumentError for an invalid position."""
-    if top < 1:
-        raise ArgumentError(f"top must be at least 1, not {top}")
+    if not isinstance(top, Integral) or top < 1:
+        raise ArgumentError(f"top must be an integer of at least 1, not {top!r}")
     if features.ndim != 2 or features.shape[1] != dim:
         raise NetworkMismatchError(
             f"the query's descriptors have shape {features.shape}, the index holds {dim} dimensions"
@@ -305,8 +305,7 @@ def merged_frame(frame: str | None, known: bool, other: PlaceIndex) -> str | Non
         return frame
     if known and frame != other.frame:
         raise IndexFileError(
-            "one index knows where on the globe its images are, the other has metres without a zone: they "
-            "cannot be merged. Make the other again from positions in degrees or with a zone"
+            "one index has places on the globe, the other metres without a zone: make that again with a zone"
         )
     return other.frame
 

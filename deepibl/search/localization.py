@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ from deepibl.datasets.positions import refuse_degrees
 from deepibl.engine.batch import extract_batch
 from deepibl.engine.scales import identity_of
 from deepibl.engine.settings import ComputeOptions, ExtractionSettings, ImageOptions
-from deepibl.errors import Failure
-from deepibl.features.extraction import extract, extract_to_file, provenance
+from deepibl.errors import Failure, IndexFileError
+from deepibl.features.extraction import extract, extract_to_file, listed, provenance
 from deepibl.features.files import read_features
 from deepibl.images import AS_STORED, Reading, load_pixels
 from deepibl.runtime.devices import device_of, inference, to_batch
@@ -30,7 +30,7 @@ from deepibl.search.answer import Answer, Position
 from deepibl.search.backends import BACKENDS, Index, open_index
 from deepibl.search.confidence import THRESHOLD
 from deepibl.search.geometry import Reranker
-from deepibl.search.index import PlaceIndex, names_below
+from deepibl.search.index import PlaceIndex, by_place, check_question, names_below
 from deepibl.search.milvus import MilvusIndex, is_database
 from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
@@ -76,10 +76,8 @@ def build_index(
     if backend not in BACKENDS:
         raise ArgumentError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
     if (backend == "milvus") != is_database(os.fspath(where)):
-        raise ArgumentError(
-            f"{where} does not go with --backend {backend}: milvus writes to FOLDER.db or "
-            "http://HOST:PORT/COLLECTION, the others to a file"
-        )
+        others = "FOLDER.db or http://HOST:PORT/COLLECTION is for milvus, any other file for the others"
+        raise ArgumentError(f"{where} is not for --backend {backend}: {others}")
     if backend != "milvus" and os.path.isdir(where):
         raise ArgumentError(f"{where} is a folder: name the file of the index, as in {where.rstrip('/')}.idx")
     settings = settings.for_photos(own=not places.as_stored)
@@ -118,14 +116,15 @@ def add_to_index(
     written again (to a temporary name) with the confidence fitted anew, on `known` as in `build_index`; to a
     database the new images are added, and its calibration stays. settings, options: see `ExtractionSettings`.
     Returns the index, the images that could not be read, and how many were in it already.
-    Raises NetworkMismatchError for another network, and what `build_index` raises.
+    Raises NetworkMismatchError for another network, IndexFileError where another program has written the file
+    meanwhile, and what `build_index` raises.
     """
     settings = ExtractionSettings.of(add_to_index, settings, options, **asdict(AS_STORED), on_error="skip")
     if is_database(os.fspath(where)) and (team().size > 1 or known is not None):
         raise ArgumentError(
             f"{where} is a database: add to it with one process, without torchrun, and without known queries"
         )
-    index = open_index(where)
+    opened, index = file_times(where), open_index(where)  # in this order: another may write it between
     index.require_network(identity_of(net, settings.scales))
     names = names_below(index.root, os.path.abspath(places.root), places.names)
     there = index.holds(names)
@@ -143,7 +142,10 @@ def add_to_index(
 
     def write() -> None:
         if isinstance(more, PlaceIndex):
-            more.with_confidence(index.calibration.threshold, queries).save(where)
+            made = more.with_confidence(index.calibration.threshold, queries)
+            if file_times(where) != opened:
+                raise IndexFileError(f"{where} was written by another program meanwhile: add to it again")
+            made.save(where)
         _done(partial)
 
     team().lead(write)
@@ -152,7 +154,7 @@ def add_to_index(
 
 def localize(
     net: nn.Module,
-    photos: Sequence[str],
+    photos: Iterable[StrPath],
     index: Index,
     *,
     top: int = 5,
@@ -161,19 +163,25 @@ def localize(
     reranker: Reranker | None = None,
     settings: ExtractionSettings | None = None,
     **options: Unpack[ComputeOptions],
-) -> tuple[dict[str, Answer], list[Failure]]:
+) -> tuple[dict[Any, Answer], list[Failure]]:
     """For each photo that can be read the `top` most similar images, and the photos that cannot be read.
 
     An answer is a list of matches that says how sure the best one is, and where it puts the photo.
-    near, within: only images within metres of a position, see PlaceIndex.search. reranker: orders the first
-    answers by geometry; it reads the index's images. settings, options: see `ExtractionSettings`; photos are
-    scaled and turned as the index's images were.
+    photos: files; `deepibl.serve.PlaceFinder` takes images in memory. near, within: only images within metres
+    of one position, or of one for each photo. reranker: orders the first answers by geometry; it reads
+    the index's images. settings, options: see `ExtractionSettings`; photos are scaled and turned as these.
     Raises NetworkMismatchError for another network's index, MissingImageError where the index's images are
     needed and not there.
     """
     settings = ExtractionSettings.of(localize, settings, options, **asdict(index.reading), on_error="skip")
     index.require_network(identity_of(net, settings.scales))
-    features, kept, failures = extract(net, list(photos), settings=settings)
+    photos = listed(photos)
+    check_question(index.dim, np.empty((0, index.dim)), near, within, top)
+    if near is not None:
+        next(by_place(near, len(photos), index.frame))
+    features, kept, failures = extract(net, photos, settings=settings)
+    if np.ndim(near) == 2 and len(near) == len(photos):
+        near = np.asarray(near)[kept]
     depth = max(top, reranker.first if reranker else 0)
     answers = index.search(features, depth, near=near, within=within) if len(kept) else []
     found = {photos[i]: answer for i, answer in zip(kept, answers, strict=True)}

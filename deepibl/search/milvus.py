@@ -70,8 +70,7 @@ def address(where: str) -> tuple[str, str]:
     collection = parts.path.strip("/")
     if not re.fullmatch(r"[A-Za-z_]\w*", collection):
         raise ArgumentError(
-            f"{where!r} does not name a collection: write http://HOST:PORT/COLLECTION "
-            "(a name of letters, digits and _)"
+            f"{where!r} does not name a collection: http://HOST:PORT/COLLECTION (letters, digits and _)"
         )
     return f"{parts.scheme}://{parts.netloc}", collection
 
@@ -159,8 +158,7 @@ class MilvusIndex:
             if settings is None:
                 self.close()
                 raise ValueError(
-                    "it does not hold a finished index; make one with "
-                    f"`deepibl index NET --images DIR --backend milvus -o {where}`"
+                    "it does not hold a finished index; make one (deepibl index … --backend milvus)"
                 )
             if settings.get("format") != FORMAT:
                 raise ValueError(

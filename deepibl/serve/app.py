@@ -3,8 +3,9 @@
 It needs the extra `web` (FastAPI, uvicorn, python-multipart). One thread computes; a bounded number
 of requests waits for it. A photo is kept in memory while its answer is computed, and nowhere else.
 
->>> from deepibl.serve import create_app  # an ASGI application, for a server of your own
->>> app = create_app(finder, root="photos")  # finder: deepibl.serve.PlaceFinder  # doctest: +SKIP
+>>> from deepibl.serve import PlaceFinder, create_app  # an ASGI application, for a server of your own
+>>> page = create_app(PlaceFinder(net, index), hosts=["example.org"])  # doctest: +SKIP
+>>> app.mount("/where", page)  # of your FastAPI or Starlette application  # doctest: +SKIP
 """
 
 import functools
@@ -175,18 +176,13 @@ def _questions(desk: Desk) -> APIRouter:
             began = time.monotonic()
             find = functools.partial(desk.finder.find, photo.pixels, asked.top, where, asked.within)
             found = await desk.answer(request, find)
-            places = [_place(desk, match, photo) for match in found]
+            places = [_place(desk, match, photo, request.scope.get("root_path", "")) for match in found]
             said = found.as_dict() | {"estimate": found.estimate, "summary": found.summary, "places": places}
             latitude, longitude = photo.position or (None, None)
             height, width = photo.pixels.shape[1:]
-            sent = SentPhoto(
-                width=photo.width,
-                height=photo.height,
-                described_width=width,
-                described_height=height,
-                latitude=latitude,
-                longitude=longitude,
-            )
+            own = {"width": photo.width, "height": photo.height}
+            own |= {"described_width": width, "described_height": height}
+            sent = SentPhoto(latitude=latitude, longitude=longitude, **own)
             return Localized(photo=sent, seconds=round(time.monotonic() - began, 4), **said)
 
     @api.post(
@@ -274,13 +270,13 @@ def _page(desk: Desk, index_name: str) -> APIRouter:
     return api
 
 
-def _place(desk: Desk, match: Match, photo: Photo) -> Place:
+def _place(desk: Desk, match: Match, photo: Photo, mounted_at: str) -> Place:
     assert match.row is not None  # only those of an index in a database have none
     return Place(
         **{name: value for name, value in vars(match).items() if name != "path"},
         cosine=1 - match.distance / 2 if desk.finder.unit else None,
         metres_from_photo=desk.places.metres(match.row, photo.position),
-        thumbnail=f"/api/places/{match.row}/thumbnail",
+        thumbnail=f"{mounted_at}/api/places/{match.row}/thumbnail",
     )
 
 

@@ -1,7 +1,10 @@
 """A network and its index: places that look like an image in memory, and heatmaps of a match."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +13,7 @@ from torch import Tensor, nn
 from deepibl.engine.batch import extract_prepared
 from deepibl.engine.choose import choose_engine
 from deepibl.engine.scales import Scales, identity_of
+from deepibl.images import pixels_of_photo
 from deepibl.report.cells import has_vlad
 from deepibl.report.heatmap import fit, relus_of
 from deepibl.report.overlay import beside
@@ -24,7 +28,10 @@ _UNIT = 1e-3
 
 
 class PlaceFinder:
-    """Searches one index with its own network; used by one thread at a time.
+    """Searches one index with its own network, by the weights that it has now; threads take turns.
+
+    >>> finder = PlaceFinder(net, deepibl.PlaceIndex.load("city.idx"))  # doctest: +SKIP
+    >>> finder.find(frame[..., ::-1]).summary  # of OpenCV: BGR  # doctest: +SKIP
 
     net: on `device`, in eval mode afterwards. precision, engine, scales: as in `deepibl.extract`.
     unit: whether the index's descriptors are unit vectors, whose distances are 2 - 2 cosine.
@@ -44,7 +51,7 @@ class PlaceFinder:
         check_precision(precision)
         index.require_network(identity_of(net, scales))
         self.net, self.index, self.precision = net.to(device).eval(), index, precision
-        self._device = torch.device(device)
+        self._device, self._lock = torch.device(device), Lock()
         self._engine = choose_engine(net, engine, precision, self._device, scales=scales)
         lengths = np.linalg.norm(np.asarray(index.descriptors[:256], np.float32), axis=1)
         self.unit = bool(len(lengths) and (np.abs(lengths - 1) < _UNIT).all())
@@ -60,13 +67,18 @@ class PlaceFinder:
         able = {"cells": has_vlad(self.net), "guided": bool(relus_of(self.net))}
         return tuple(method for method in METHODS if able.get(method, True))
 
-    def describe(self, image: Tensor) -> np.ndarray:
-        """The descriptor (1, D) float32 of an image (1 or 3, H, W), read as `index.reading` says.
+    def describe(self, photo: Any) -> np.ndarray:
+        """The descriptor (1, D) float32 of a photo.
 
-        Raises ImageReadError when the network cannot take its size.
+        photo: what `deepibl.images.pixels_of_photo` takes, to be read as the index's images; or what that
+        gives, (1 or 3, H, W). Raises ArgumentError for another, ImageReadError if the network cannot take it.
         """
+        tensor = isinstance(photo, Tensor) and photo.ndim == 3 and photo.shape[0] in (1, 3)
+        image = photo if tensor else pixels_of_photo(photo, self.index.reading)
+        if image.is_floating_point() and 0 < image.max() <= 1:
+            warnings.warn("no value of the photo is above 1: they must be 0–255", stacklevel=2)
         size = f"{image.shape[2]} x {image.shape[1]}"
-        with inference(self.net), _taking(f"a photo of {size} pixels"):
+        with self._lock, inference(self.net), _taking(f"a photo of {size} pixels"):
             prepared = self.net.prepare(to_batch([image], self._device))  # type: ignore[operator]
             rows = extract_prepared(self.net, prepared, self.precision, self._engine).cpu().numpy()
         if rows.shape[1] != self.index.dim or not np.isfinite(rows).all():
@@ -74,13 +86,13 @@ class PlaceFinder:
         return rows
 
     def find(
-        self, image: Tensor, top: int, near: tuple[float, float] | None = None, within: float | None = None
+        self, photo: Any, top: int = 5, near: tuple[float, float] | None = None, within: float | None = None
     ) -> Answer:
-        """The answer of an image: `top` places, nearest first; only those `within` metres of a position.
+        """The answer of a photo: `top` places, nearest first; only those `within` metres of a position.
 
         Raises what `describe` and `PlaceIndex.search` raise.
         """
-        return self.index.search(self.describe(image), top, near=near, within=within)[0]
+        return self.index.search(self.describe(photo), top, near=near, within=within)[0]
 
     def heatmap(self, image: Tensor, other: Tensor, method: str, pixels: int) -> np.ndarray:
         """What makes two images alike: both side by side, with heatmaps and their scale, (h, w, 3) uint8.
@@ -92,7 +104,7 @@ class PlaceFinder:
         if method not in self.methods:
             raise ArgumentError(f"method must be one of {', '.join(self.methods)}; got {method!r}")
         pair = [fit(picture.float().expand(3, -1, -1), pixels).to(self._device) for picture in (image, other)]
-        with _taking("this photo"):
+        with self._lock, _taking("this photo"):
             drawn = draw(self.net, method, pair, [as_photo(picture) for picture in pair])
         return beside([drawing.picture for drawing in drawn])
 

@@ -226,7 +226,8 @@ class Guard:
             return Refused(
                 400,
                 f"the page does not answer for the host {host[:80]!r}",
-                "Open it by its own address, or start it with that name: deepibl serve --allow-host NAME.",
+                "Open it by its own address, or allow the name: deepibl serve --allow-host NAME, "
+                "create_app(…, hosts=[NAME]).",
             )
         origin = headers.get("origin")  # sent by browsers
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():

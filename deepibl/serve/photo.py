@@ -75,11 +75,9 @@ def _open_header(data: bytes) -> Any:
         raise Refused(415, f"this server reads no HEIC photos ({HEIC_ADVICE})", "Export it as JPEG first.")
     *most, last = kinds_read()
     try:  # Image.open refuses JPEGs of many pixels, which are decoded at a fraction of their size
-        return (
-            JpegImageFile(io.BytesIO(data))
-            if is_jpeg(data)
-            else Image.open(io.BytesIO(data), formats=[*most, last])
-        )
+        if is_jpeg(data):
+            return JpegImageFile(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=[*most, last])
     except UnidentifiedImageError:
         head = data[:64]
         text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)

@@ -38,10 +38,11 @@ class Desk:
 
     @asynccontextmanager
     async def computing(self, *_: object) -> AsyncIterator[None]:
-        """Inside, there is a thread that computes; at the end, what waits for it is cancelled."""
-        self._computing = ThreadPoolExecutor(1, thread_name_prefix="deepibl-page")
+        """At its end the thread that computes ends; what waits for it is cancelled."""
         yield
-        self._computing.shutdown(wait=True, cancel_futures=True)
+        if self._computing is not None:
+            self._computing.shutdown(wait=True, cancel_futures=True)
+        self._computing = None
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
@@ -75,7 +76,8 @@ class Desk:
         It is cancelled when the client disconnects or after `limits.patience_seconds`. Raises Refused: 503
         for an answer that takes too long or too much memory, 422 for a photo that the network cannot take.
         """
-        assert self._computing is not None
+        if self._computing is None:  # made here: a mounted application gets no lifespan events
+            self._computing = ThreadPoolExecutor(1, thread_name_prefix="deepibl-page")
         later: Future[T] = self._computing.submit(_enough_memory, function)
         result = asyncio.wrap_future(later)
         ends = time.monotonic() + self.limits.patience_seconds

@@ -14,6 +14,7 @@ from deepibl.features.backbone_cache import BackboneCache
 from deepibl.features.extraction import extract_to_file
 from deepibl.features.files import read_features
 from deepibl.networks.identity import network_id
+from deepibl.runtime.devices import evaluating
 from deepibl.runtime.files import hold
 from deepibl.runtime.progress import Progress, reporting
 from deepibl.runtime.provenance import Provenance, file_content, misfit
@@ -83,20 +84,15 @@ class FeatureMaker:
     def extract(self, dataset: Any, side: str, path: str) -> None:
         """Computes the features of a data set's queries ('q') or database ('db') into a file."""
         root, names = _images(dataset, side)
-        training = self.net.training
-        self.net.eval()
-        try:
-            with reporting(None, "extracting") as report:
+        with evaluating(self.net), reporting(None, "extracting") as report:
 
-                def seen(now: Progress) -> None:
-                    report(now)
-                    if now.done < now.total:
-                        self.extracted(now.done, now.total)
+            def seen(now: Progress) -> None:
+                report(now)
+                if now.done < now.total:
+                    self.extracted(now.done, now.total)
 
-                settings = replace(self.settings, progress=seen)
-                extract_to_file(self.net, root, names, path, backbone=self.backbone, settings=settings)
-        finally:
-            self.net.train(training)
+            settings = replace(self.settings, progress=seen)
+            extract_to_file(self.net, root, names, path, backbone=self.backbone, settings=settings)
 
     def _make(self, dataset: Any, side: str, path: str, made_of: Provenance | None = None) -> None:
         if os.path.exists(path):

@@ -248,8 +248,7 @@ def read_results(files: SessionFiles, n: int = 5) -> Results:
         queries = int(scalar(field_of(variables["auxData"], "numTrain")))
     if options.test_interval != 1:
         raise SessionError(
-            f"session {files.session} was tested every {options.test_interval} epochs "
-            f"({label('test_interval')}): finding the best epoch needs a test after each"
+            f"tested every {options.test_interval} epochs ({label('test_interval')}): the best one needs each"
         )
     if not history.val.recall:
         raise SessionError(f"session {files.session} has no tested epoch yet: its first one is not finished")
@@ -257,8 +256,7 @@ def read_results(files: SessionFiles, n: int = 5) -> Results:
     shapes = {np.shape(row) for curves in tests for row in curves.recall}
     if not np.isfinite(options.recall_ns).all() or shapes != {(len(options.recall_ns),)}:
         raise SessionError(
-            f"{files.latest}: its recalls, of shapes {sorted(shapes)}, are not of the N in its options, "
-            f"{list(options.recall_ns)}: the file is corrupted"
+            f"{files.latest} is damaged: recalls {sorted(shapes)} are not of the N {list(options.recall_ns)}"
         )
     best = best_epoch(np.stack(history.val.recall, axis=1), options.recall_ns, n) + 1
     return Results(files.session, options, history, queries, best)

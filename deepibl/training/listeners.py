@@ -19,6 +19,7 @@ from deepibl.training.checkpoints import Results, SessionFiles
 from deepibl.training.options import TrainingOptions, describe
 from deepibl.training.state import Curves, History, TrainingState
 from deepibl.training.tuples import MinedTuple, TupleOutcome
+from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 from matlab_compat.numeric import smooth
 
@@ -92,6 +93,8 @@ class Listeners:
 
     def __init__(self, listeners: Iterable[TrainingListener]) -> None:
         self._listeners = list(listeners)
+        if wrong := [each for each in self._listeners if not isinstance(each, TrainingListener)]:
+            raise ArgumentError(f"listeners must be TrainingListener objects; got {wrong[0]!r}")
 
     def notify(self, event: Callable[Concatenate[Any, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Calls a method of every listener: notify(TrainingListener.saved, state, path, why)."""

@@ -77,6 +77,8 @@ class TrainingRun:
         return checkpoints.read_session_network(self.files, self.best_epoch)
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def train(
     dataset: PlaceDataset,
     validation: PlaceDataset,
@@ -269,8 +271,7 @@ def _from_epoch(
         restore(state, variables, str(files.epoch(epoch)))
     if not state.epoch_done and state.batch:
         raise SessionError(
-            f"epoch {epoch} of session {files.session} was not finished; start the same command again to "
-            f"finish it, or give {label('start_epoch')} {epoch}"
+            f"epoch {epoch} was not finished: start the same command, or give {label('start_epoch')} {epoch}"
         )
     state.epoch, state.epoch_done, state.complete, state.features = epoch, True, False, None
     return state
@@ -306,12 +307,8 @@ def _state(
         names = f"no layers {', '.join(unknown)}; there are {', '.join(net.names)}"
         raise ArgumentError(f"{label('frozen_layers')}: {names}")
     first = net.index(layer) if isinstance(layer, str) else layer - 1
-    options = replace(
-        options,
-        first_trained_layer=first + 1,
-        first_trained_layer_name=net.names[first],
-        trained_depth=len(net) - first,
-    )
+    options = replace(options, first_trained_layer=first + 1, first_trained_layer_name=net.names[first])
+    options = replace(options, trained_depth=len(net) - first)
     net = prepare_for_training(net, first)
     take_momentum(net)
     net = net.to(device_for(options.use_gpu))

@@ -64,11 +64,8 @@ def _curves(name: str) -> Any:
                 x, y = np.arange(1, (x.shape[0] if min(x.shape) > 1 else x.size) + 1).reshape(1, -1), x
             if min(x.shape) > 1:
                 raise refuse("curves with a matrix of x")
-            spec = (
-                [values.pop(0)]
-                if values and isinstance(values[0], str) and _SPEC.fullmatch(values[0])
-                else []
-            )
+            given = bool(values) and isinstance(values[0], str) and _SPEC.fullmatch(values[0])
+            spec = [values.pop(0)] if given else []
             drawn.append(
                 (x.ravel(), y.ravel() if min(y.shape) <= 1 else y if y.shape[0] == x.size else y.T, spec)
             )

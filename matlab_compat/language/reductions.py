@@ -42,11 +42,8 @@ def _along(name: str, empty: float, kind: str = "keep") -> Any:
         elif data.dtype.kind == "b" or (kind == "float" and data.dtype.kind in "iu"):
             data = data.astype(np.float64)
         if dimension is None and data.shape == (0, 0):
-            return (
-                Array()
-                if kind == "running"
-                else wrap(np.array([[empty]], data.dtype if kind == "truth" else float))
-            )
+            kept = data.dtype if kind == "truth" else float
+            return Array() if kind == "running" else wrap(np.array([[empty]], kept))
         axis = axis_of(data, dimension)
         data = data.reshape(data.shape + (1,) * (axis + 1 - data.ndim))
         with np.errstate(all="ignore"):

@@ -91,8 +91,7 @@ class Elements:
         start = at + 8
         if start + count > end:
             raise MatFileError(
-                f"a value declares {count:,} bytes where {end - start:,} are left: "
-                "the file is truncated or corrupted"
+                f"a value declares {count:,} bytes where {end - start:,} are left: truncated or corrupted"
             )
         return kind, start, count, min(start + count + -count % 8, end)
 

@@ -48,8 +48,7 @@ def save(path: StrPath, variables: Mapping[str, Any]) -> None:
     for name, value in content.items():
         if _nbytes(value) > MAX_BYTES:
             raise MatFileError(
-                f"variable {name!r} has {_nbytes(value):,} bytes; a v7 .mat file holds at most {MAX_BYTES:,} "
-                "per variable. Save it as .safetensors, or split it"
+                f"{name!r} has {_nbytes(value):,} bytes, v7 takes {MAX_BYTES:,}: split it or use .safetensors"
             )
     with _written_whole(path) as temporary, open(temporary, "wb") as stream:
         stream.write(HEADER)
@@ -95,8 +94,7 @@ def to_arrays(value: Any, where: str, write_object: ObjectWriter | None = None) 
         if write_object:
             return write_object(value, where)
         raise MatFileError(
-            f"{where} is an object of class {value.classname}, which plain .mat files cannot hold; "
-            "convert it to a struct first, or use save_objects"
+            f"{where} is an object of class {value.classname}: convert it to a struct, or use save_objects"
         )
     if isinstance(value, FunctionHandle):
         raise MatFileError(f"{where} is a function handle ({value.text}), which cannot be written")

@@ -252,8 +252,7 @@ class ImageNetwork(nn.Module):
             or hasattr(type(self), name)
         ):
             raise ArgumentError(
-                f"a network has layers, meta and extra, no {name!r}: another field of MATLAB's struct is "
-                f"net.extra[{name!r}]"
+                f"a network has layers, meta and extra, no {name!r}: other fields are in net.extra[{name!r}]"
             )
         super().__setattr__(name, value)
 

@@ -123,13 +123,8 @@ def relja_netOutputDim(net: SimpleNN, imDim: Any = None) -> tuple[int, tuple[int
     """
     example = _example_input(require_network(net, "relja_netOutputDim"), imDim)
     device = next((weight.device for weight in net.parameters()), torch.device("cpu"))
-    was_training = net.training
-    net.eval()
-    try:
-        with torch.no_grad():
-            y = net(example.to(device))
-    finally:
-        net.train(was_training)
+    with torch.no_grad():
+        y = net.with_layers(net).eval()(example.to(device))
     return y.numel(), drop_trailing_ones((y.shape[2], y.shape[3], y.shape[1], y.shape[0]))
 
 

@@ -154,8 +154,7 @@ class Layer(base.MatlabFields):
             numbers = np.asarray(value)
             if numbers.dtype.kind not in "biuf" or numbers.size < len(self.weight_specs):
                 raise ArgumentError(
-                    f"{name} of layer '{self.name}' must be {len(self.weight_specs)} numbers, one for each "
-                    f"weight; got {value!r:.80}"
+                    f"{name} of '{self.name}' must be {len(self.weight_specs)} numbers; got {value!r:.80}"
                 )
         if name == "precious" and (np.size(value) != 1 or np.asarray(value).dtype.kind not in "biuf"):
             raise ArgumentError(f"precious of layer '{self.name}' must be true or false; got {value!r:.80}")

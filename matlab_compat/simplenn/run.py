@@ -127,8 +127,7 @@ class _Run:
             if dzdw is not None and self.accumulate:
                 if before.dzdw is None:
                     raise ArgumentError(
-                        f"accumulate: res has no derivatives of {self.net.label(index)} yet; "
-                        "give the res of a call with dzdy"
+                        f"accumulate needs the res of a call with dzdy, for {self.net.label(index)}"
                     )
                 pairs = zip(before.dzdw, dzdw, strict=True)
                 dzdw = [new if old is None or new is None else old + new for old, new in pairs]

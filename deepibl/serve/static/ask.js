@@ -37,7 +37,7 @@ function posted(question, photo, fields, signal) {
   const form = new FormData();
   form.append("photo", photo, photo.name || "photo");
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  return fetched(`/api/${question}`, { method: "POST", body: form, signal });
+  return fetched(`api/${question}`, { method: "POST", body: form, signal });
 }
 
 export async function ask(question, photo, fields, signal) {
@@ -49,7 +49,7 @@ export async function picture(question, photo, fields, signal) {
 }
 
 export async function health() {
-  return (await fetched("/api/health")).json();
+  return (await fetched("api/health")).json();
 }
 
 export async function drawing(path) {

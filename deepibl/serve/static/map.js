@@ -21,7 +21,7 @@ export function showMap(places, sent, follow) {
   document.getElementById("own").hidden = sent.latitude === null;
   draw = async (extent) => {
     query.set("extent", extent);
-    const path = wanted = `/api/map?${query}`;
+    const path = wanted = `api/map?${query}`;
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.extent === extent));
     try {
       const text = await drawing(path);

@@ -153,7 +153,7 @@ def test_average_precision_is_the_area_by_trapezoids():
 
 def test_mean_average_precision_refuses_other_searchers():
     db = SimpleNamespace(**{"numQueries": 1, "posIDs": [[0]], "ignoreIDs": [[]]})
-    with pytest.raises(ArgumentError, match="a function of the query's id or a dict"):
+    with pytest.raises(ArgumentError, match="a function of ids, or a dict"):
         relja_retrievalMAP(db, [1, 2])
 
 

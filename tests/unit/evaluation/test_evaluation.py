@@ -149,7 +149,7 @@ def test_progress_is_reported_with_the_mean_so_far():
     assert np.isnan(told[0][2]) and [step[2] for step in told[1:]] == [1.0, 0.5]
 
 
-@pytest.mark.parametrize("ns", [[], [5, 1], [0, 1], [[1, 2]]])
+@pytest.mark.parametrize("ns", [[], [5, 1], [0, 1], [[1, 2]], [1.0, 5.0], 5])
 def test_values_of_n_must_ascend(features, ns):
     with pytest.raises(ArgumentError, match="must ascend"):
         recall_at_n(*features, place(), ns)

@@ -432,7 +432,7 @@ def test_a_reference_of_another_version_or_content_is_refused(tmp_path: Path) ->
     found = read_reference_file(path)
     assert (found.root, found.names) == ("C:/photos/", ["set1_a.jpg"]) and not found.outputs
     for change, message in (
-        ({"version": 2.0}, "is of version 2, this package reads 1"),
+        ({"version": 2.0}, "is of version 2, not 1"),
         ({"features": np.ones((3, 2))}, "do not fit 1 images"),
         ({"sizes": np.ones((2, 2))}, "do not fit 1 images"),
     ):

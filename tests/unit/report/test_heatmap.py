@@ -242,3 +242,15 @@ def test_fit_bounds_the_pixels_and_keeps_the_shape():
     assert large.shape[2] / large.shape[1] == pytest.approx(4 / 3, rel=0.02)
     small = _image(30, 40)
     assert fit(small, 30_000) is small
+
+
+@pytest.mark.parametrize("method", ["guided", "gradient", "occlusion", "smooth"])
+@pytest.mark.parametrize(
+    "around", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", dtype=torch.bfloat16)]
+)
+def test_what_surrounds_the_call_changes_no_heatmap(method, around):
+    net = simplenn()
+    want = heat(net, _image(), method, against=_image(25, 33, seed=1))
+    with around():
+        found = heat(net, _image(), method, against=_image(25, 33, seed=1))
+    assert np.array_equal(found, want)

@@ -102,3 +102,22 @@ def test_degrees_given_as_metres_are_refused_before_anything_is_computed(
 def test_adding_to_nothing_is_refused(places: Places, tmp_path: Path) -> None:
     with pytest.raises(IndexFileError, match=r"none\.idx"):
         add_to_index(simplenn(), places, tmp_path / "none.idx")
+
+
+def test_what_another_program_adds_meanwhile_is_not_lost(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, out = simplenn(), tmp_path / "a.idx"
+    build_index(net, places.subset([0]), out)
+    described = indexing._described
+
+    def meanwhile(*rest: object) -> object:  # the images of the first call are described, not yet written
+        monkeypatch.setattr(indexing, "_described", described)
+        add_to_index(net, places.subset([3, 4]), out)
+        return described(*rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(indexing, "_described", meanwhile)
+    with pytest.raises(IndexFileError, match="written by another program meanwhile"):
+        add_to_index(net, places.subset([1]), out)
+    index, _, _ = add_to_index(net, places.subset([1]), out)
+    assert sorted(index.names) == ["00.jpg", "01.jpg", "02.jpg", "03.jpg"]

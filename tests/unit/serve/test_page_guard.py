@@ -1,19 +1,26 @@
 """Who the page answers, what every response carries, and what is not there."""
 
 import json
+import re
+from urllib.parse import urljoin
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from deepibl.serve.app import create_app
 from deepibl.serve.http import headers as page_headers
 from tests.page_client import HOST, refused
-from tests.page_files import small_finder
+from tests.page_files import picture, small_finder
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    finder = small_finder(tmp_path_factory.mktemp("city"))
+def finder(tmp_path_factory):
+    return small_finder(tmp_path_factory.mktemp("city"))
+
+
+@pytest.fixture(scope="module")
+def client(finder):
     with TestClient(create_app(finder), base_url=HOST) as client:
         yield client
 
@@ -96,3 +103,17 @@ def test_the_page_refers_to_nothing_outside(client):
         text = client.get(path).text.replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text
         assert "https://" not in text
+
+
+def test_it_answers_as_a_part_of_another_application(client, finder):
+    photo, service = picture(), FastAPI()  # which passes no lifespan events on to what is mounted
+    service.mount("/where", create_app(finder, hosts=["city.example"]))
+    with TestClient(service, base_url="http://city.example") as mounted:
+        answer = mounted.post("/where/api/localize", files={"photo": photo}).json()
+        assert mounted.get(answer["places"][0]["thumbnail"]).headers["content-type"] == "image/jpeg"
+        page = mounted.get("/where").text
+        links = re.findall(r'(?:href|src)="([^"#:]+)"', page)
+        assert {mounted.get(urljoin("/where/", link)).status_code for link in links} == {200}
+        refused(mounted.get("/where/api/health", headers={"host": "other"}), 400, "hosts=[NAME]")
+    alone = client.post("/api/localize", files={"photo": photo}).json()
+    assert [place["name"] for place in answer["places"]] == [place["name"] for place in alone["places"]]

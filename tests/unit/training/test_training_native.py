@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from deepibl.matlab.training import trainGaussKernalInd
 from deepibl.networks.build import add_pooling_for
 from deepibl.networks.io import load_network
-from deepibl.training import TrainingRun, train
+from deepibl.training import TrainingListener, TrainingRun, train
 from deepibl.training.options import OPTIONS, TABLE, Request, TrainingOptions, from_matlab_names
 from matlab_compat import matfile
 from matlab_compat.errors import ArgumentError, MatFileError
@@ -48,6 +49,28 @@ def test_a_network_by_name_trains_as_the_original_trainer(place, tmp_path):
     assert isinstance(run, TrainingRun)
     assert (run.session, run.folder, run.best_epoch) == ("run", tmp_path / "out", 1)
     assert run.network.names[:3] == ["conv1", "relu1", "conv2"] and "Best epoch: 1" in run.results.table()
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    "around",
+    [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", dtype=torch.bfloat16)],
+    ids=["no_grad", "inference_mode", "autocast"],
+)
+def test_what_surrounds_the_call_changes_no_weight(place, around):
+    net = add_pooling_for(load_network(place.folder / "nets/tiny.mat"), "max", place.sets[0])
+    runs = []
+    for name, context in (("a", nullcontext), ("b", around)):
+        prefix, options = f"{place.folder}/{name}/", {**ONE_EPOCH, "batch_size": 4}
+        with context():
+            runs.append(train(*place.sets, net, listeners=[], output_prefix=prefix, **options).network)
+    assert all(torch.equal(a, b) for a, b in zip(*(run.parameters() for run in runs), strict=True))
+
+
+@pytest.mark.parametrize("listener", [print, TrainingListener, object()])
+def test_what_is_no_listener_is_refused(place, listener):
+    with pytest.raises(ArgumentError, match="must be TrainingListener objects; got "):
+        train(*place.sets, "tiny", layer="conv2", pooling="max", paths=place.paths, listeners=[listener])
 
 
 @pytest.mark.usefixtures("one_thread")
