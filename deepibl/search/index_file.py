@@ -61,7 +61,7 @@ def write_file(path: StrPath, fields: Mapping[str, Any]) -> None:
     broken = next((name for name in names if not storable(name)), None)
     if broken is not None:
         raise IndexFileError(
-            f"the image name {broken!r} has a line break, or is not UTF-8: an index cannot store it"
+            f"the image name {broken!r} has a line break or is not UTF-8: no index stores it"
         )
     structure: Structure | None = fields["structure"]
     tensors = {

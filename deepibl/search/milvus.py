@@ -157,9 +157,7 @@ class MilvusIndex:
             settings = _settings(self._client, self.collection)
             if settings is None:
                 self.close()
-                raise ValueError(
-                    "it does not hold a finished index; make one (deepibl index … --backend milvus)"
-                )
+                raise ValueError("it holds no finished index; make one (deepibl index … --backend milvus)")
             if settings.get("format") != FORMAT:
                 raise ValueError(
                     f"its format is {settings.get('format')!r}, this version reads {FORMAT!r}: make it again"

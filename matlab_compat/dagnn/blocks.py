@@ -395,9 +395,7 @@ class BilinearSampler(_AnyPixel):
     def forward(self, inputs: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
         maps, grid = inputs
         if grid.shape[2] != 2 or len(grid) % len(maps):
-            raise ArgumentError(
-                f"a grid of MATLAB's shape 2 x rows x columns x N is expected for {len(maps)} images"
-            )
+            raise ArgumentError(f"for {len(maps)} images a grid of 2 x rows x columns x N is expected")
         points = grid.permute(0, 3, 1, 2).flip(-1)  # (N, columns, 2, rows) -> (N, rows, columns, [x y])
         maps = maps.repeat_interleave(len(grid) // len(maps), 0)
         return F.grid_sample(maps, points, "bilinear", "zeros", align_corners=True)

@@ -126,9 +126,7 @@ class _Run:
             before.dzdx, dzdw = self._named(index, _backward, before, after)
             if dzdw is not None and self.accumulate:
                 if before.dzdw is None:
-                    raise ArgumentError(
-                        f"accumulate needs the res of a call with dzdy, for {self.net.label(index)}"
-                    )
+                    raise ArgumentError(f"accumulate needs res of a call with dzdy: {self.net.label(index)}")
                 pairs = zip(before.dzdw, dzdw, strict=True)
                 dzdw = [new if old is None or new is None else old + new for old, new in pairs]
             before.dzdw = before.dzdw if dzdw is None else dzdw

@@ -127,7 +127,7 @@ def test_a_collection_that_was_never_finished_is_made_anew(
     with pytest.raises(KeyboardInterrupt):
         MilvusIndex.create(where, line_index(0, 40))
     monkeypatch.undo()
-    with pytest.raises(IndexFileError, match="not hold a finished index"):
+    with pytest.raises(IndexFileError, match="holds no finished index"):
         open_index(where)
     made = MilvusIndex.create(where, line_index(0, 10))
     assert len(made) == 10
@@ -163,7 +163,7 @@ def test_a_killed_process_leaves_a_database_that_is_made_anew(tmp_path: Path) ->
             assert writer.poll() is None, "it was done before it could be killed"
             time.sleep(0.01)
         writer.kill()
-    with pytest.raises(IndexFileError, match="not hold a finished index"):
+    with pytest.raises(IndexFileError, match="holds no finished index"):
         open_index(where)
     made = MilvusIndex.create(str(where), line_index(0, 50))
     assert len(made) == 50
