@@ -46,6 +46,7 @@ DEMO_TRAINER = "trainGaussKernalInd"
 
 OPTIONS: dict[str, Any] = {
     "pooling": "vlad_preL2_intra",
+    "first_trained_layer": "conv3",  # the random filters below see enough, and their maps are kept
     "batch_size": 4,
     "learning_rate": 0.01,
     "learning_rate_drop_every": 4,
@@ -54,7 +55,7 @@ OPTIONS: dict[str, Any] = {
     "negatives_per_query": 20,
     "negatives_cap": 5,
     "negatives_cached": 0,
-    "epochs": 7,
+    "epochs": 6,
     "refresh_interval": 600,
     "save_interval": 600,
     "extraction_batch_size": 50,

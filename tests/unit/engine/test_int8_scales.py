@@ -103,7 +103,7 @@ def test_the_identity_is_that_of_network_and_ranges() -> None:
     scales = measure(net, [random_photos()])
     told = {identity_of(net, None), identity_of(net, scales), identity_of(net, wider(scales))}
     assert len(told) == 3 and identity_of(net, None) == network_id(net)
-    with pytest.raises(NetworkMismatchError, match="this is network"):
+    with pytest.raises(NetworkMismatchError, match="do not fit"):
         identity_of(simplenn_of([(3, 16)]), scales)
 
 

@@ -97,7 +97,9 @@ def test_maps_are_sampled_at_the_points_of_a_grid(count: int) -> None:
 
 
 def test_a_grid_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(NetworkFormatError, match=r"layer 1 'l'.*2 x rows x columns x N is expected for 2"):
+    with pytest.raises(
+        NetworkFormatError, match=r"layer 1 'l'.*for 2 images a grid of 2 x rows x columns x N"
+    ):
         run("dagnn.BilinearSampler", {"x": MAPS, "grid": np.zeros((2, 4, 5, 3))})
 
 

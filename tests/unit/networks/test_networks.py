@@ -208,7 +208,7 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path: Path, damage: bytes | N
     path = tmp_path / "a.safetensors"
     save_network(SimpleNN.from_matlab(struct()), path)
     path.write_bytes(path.read_bytes()[:-4] if damage is None else damage)
-    with pytest.raises(NetworkFormatError, match=r"a\.safetensors is not a network"):
+    with pytest.raises(NetworkFormatError, match=r"a\.safetensors is no network"):
         load_network(path)
 
 

@@ -273,10 +273,10 @@ def test_given_names_are_rendered_by_their_place_and_yaw(tmp_path: Path) -> None
     ("call", "message"),
     [
         (lambda to: make_city(to, images=0), "at least one image"),
-        (lambda to: make_city(to, images=4, size=(10, 10)), "10 x 10"),
+        (lambda to: make_city(to, images=4, size=(10, 10)), "10x10"),
         (lambda to: make_city(to, images=4, split="tokyo"), "train, val, test"),
         (lambda to: make_city(to, images=4, workers=0), "workers"),
-        (lambda to: render_names(to, ["a.jpg"], [[1.0, 2.0], [3.0, 4.0]]), r"found \(2, 2\)"),
+        (lambda to: render_names(to, ["a.jpg"], [[1.0, 2.0], [3.0, 4.0]]), r"got \(2, 2\)"),
         (lambda to: render_names(to, ["a.jpg"], [[1.0, 2.0]], time="noon"), "day, sunset, night"),
     ],
 )
