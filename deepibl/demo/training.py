@@ -10,8 +10,8 @@
 
 Filters are drawn from a normal distribution. Then each is divided by the standard deviation of its output on
 some photographs, and its bias is minus the mean, so that every convolution starts with outputs of mean 0 and
-deviation 1 (data-dependent initialisation: Kraehenbuehl et al. 2016, Mishkin and Matas 2016). Nothing is
-learned, and no filter has a chosen shape.
+deviation 1 (data-dependent initialisation: Kraehenbuehl et al. 2016, Mishkin and Matas 2016). No filter has
+a chosen shape. conv3, conv4 and the pooling are trained.
 """
 
 from collections.abc import Iterable, Mapping
