@@ -253,7 +253,7 @@ def test_a_busy_page_is_asked_again_by_itself(opened, city):
         new MutationObserver(() => said.push(document.getElementById('status').textContent))
             .observe(document.getElementById('status'), {childList: true});
         let refusals = 2;
-        window.fetch = (...asked) => asked[0] !== '/api/localize' || refusals-- <= 0 ? real(...asked) :
+        window.fetch = (...asked) => asked[0] !== 'api/localize' || refusals-- <= 0 ? real(...asked) :
             Promise.resolve(new Response(body, {status: 503, headers: {'Retry-After': '1'}}));""")
     choose(opened, sorted((city / "city/images").iterdir())[0])
     wait(opened, lambda: len(cards(opened)) == 5)
