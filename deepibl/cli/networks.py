@@ -27,7 +27,7 @@ def info(
 def convert(
     source: Annotated[str, argument("A network: .mat, .safetensors, .pth, .tar, .py, or a name.")],
     target: Annotated[Path, argument("To write: .mat, .safetensors, .onnx or .pt2.")],
-    check: Annotated[bool, option("Run one image through both and compare.", "--check")] = False,
+    check: Annotated[bool, option("Run images through both and compare.", "--check")] = False,
     classes: Annotated[bool, option("Class objects in a .mat, as NetVLAD has.", "--classes")] = False,
     weights: opt.Weights = "pretrained",
 ) -> None:

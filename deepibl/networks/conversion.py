@@ -1,4 +1,4 @@
-"""Converting a network from one kind of file to another, and running an image through both."""
+"""Converting a network from one kind of file to another, and running images through both."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -13,11 +13,11 @@ from deepibl.networks.export import DescriptorModule
 from deepibl.networks.identity import Extractor
 from deepibl.networks.io import load_network, save_network
 from deepibl.runtime.progress import working
-from matlab_compat.errors import ArgumentError, NetworkFormatError
+from matlab_compat.errors import ArgumentError, MatlabCompatError, NetworkFormatError
 from matlab_compat.files import StrPath
 from matlab_compat.network import Network
 
-SIZE = (96, 128)  # height, width; multiples of 16, so that padding of pooling windows changes nothing
+SHAPES = ((1, 96, 128), (2, 121, 165))  # number, height, width: as the network is traced, and others
 TOLERANCE = 1e-4  # of the largest value; rounding stays below
 
 
@@ -40,8 +40,8 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"one {SIZE[0]}x{SIZE[1]} image through both ({self.what}): largest difference"
-            f" {self.largest:.3g} of {self.scale:.3g}, {self.relative:.1e} of it"
+            f"images of noise through both ({self.what}): largest difference {self.largest:.3g} of"
+            f" {self.scale:.3g}, {self.relative:.1e} of it"
         )
 
 
@@ -61,21 +61,27 @@ def convert(
     return net
 
 
-def difference(
-    net: Extractor, target: StrPath, shapes: Sequence[tuple[int, int, int]] = ((1, *SIZE),)
-) -> Difference:
+def difference(net: Extractor, target: StrPath, shapes: Sequence[Sequence[int]] = SHAPES) -> Difference:
     """Runs noise (the same each time) through a network and a file made of it; returns the worst difference.
 
-    shapes: number, height and width of each batch. Raises ArgumentError where onnxruntime is missing,
-    NetworkFormatError where the outputs' shapes differ.
+    shapes: number, height and width of each batch, times the network's `traced_scale`.
+    Raises ArgumentError where onnxruntime is missing, NetworkFormatError where the file does not take such
+    images, or the outputs' shapes differ.
     """
     first, second = DescriptorModule(net), _written(Path(target))
     random = torch.Generator().manual_seed(0)
     found = []
     with torch.inference_mode():
         for number, height, width in shapes:
-            image = torch.rand((number, first.channels, height, width), generator=random) * 255
-            one, other = first(image), second(image)
+            shape = (number, first.channels, height * first.scale, width * first.scale)
+            image = torch.rand(shape, generator=random) * 255
+            one = first(image)
+            try:
+                other = second(image)
+            except MatlabCompatError:
+                raise
+            except Exception as error:  # guards of a .pt2 file; onnxruntime has kinds of its own
+                raise NetworkFormatError(f"{target} does not take {tuple(image.shape)}: {error}") from error
             if one.shape != other.shape:
                 raise NetworkFormatError(
                     f"the output of {target} has shape {tuple(other.shape)}, the source's {tuple(one.shape)}"
@@ -88,21 +94,8 @@ def _written(target: Path) -> Callable[[Tensor], Tensor]:
     """The function that a written file computes."""
     if target.suffix == ".onnx":
         return lambda image: torch.from_numpy(run_onnx(target, image.numpy()))
-    return _program(target) if target.suffix == ".pt2" else DescriptorModule(load_network(target))
-
-
-def _program(path: Path) -> Callable[[Tensor], Tensor]:
-    """A .pt2 file's program; raises NetworkFormatError for images that its guards exclude."""
-    module = torch.export.load(path).module()
-
-    def run(images: Tensor) -> Tensor:
-        try:
-            return module(images)
-        except AssertionError as error:
-            size = "x".join(map(str, images.shape))
-            raise NetworkFormatError(f"{path} does not take images of size {size}: {error}") from error
-
-    return run
+    pt2 = target.suffix == ".pt2"
+    return torch.export.load(target).module() if pt2 else DescriptorModule(load_network(target))
 
 
 def run_onnx(path: StrPath, images: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from matlab_compat.files import StrPath, atomic_output
 from matlab_compat.network import Network
 from matlab_compat.simplenn.network import SimpleNN
 
-SIDE = (96, 128)  # height and width of the image that a network is traced with
+SIDE = (96, 128)  # height and width of the image that a network is traced with, times 1, 2 or 4
 
 
 class DescriptorModule(nn.Module):
@@ -42,7 +42,7 @@ class DescriptorModule(nn.Module):
         std = net.pixel_std if isinstance(net, Network) else None
         self.register_buffer("deviation", None if std is None else std[:, None, None].clone())
         self.channels = input_channels(net)
-        self.flat = gives_descriptors(net)
+        self.scale, self.flat = traced_scale(net)
         self.what = "descriptors" if self.flat else "maps"
 
     def forward(self, images: Tensor) -> Tensor:
@@ -76,19 +76,23 @@ def input_channels(net: Extractor) -> int:
     return next((found.shape[1] for found in weights if found is not None), 3)
 
 
-def gives_descriptors(net: Extractor) -> bool:
-    """Whether the output has the same size for images of different sizes."""
-    sizes = []
+def traced_scale(net: Extractor) -> tuple[int, bool]:
+    """The least multiple of SIDE that the network takes, and whether its output has one size at any."""
+    channels, device = input_channels(net), device_of(net)  # type: ignore[arg-type]
     with torch.no_grad():
-        for side in SIDE, (SIDE[0] * 2, SIDE[1] * 2):
-            image = torch.zeros(1, input_channels(net), *side, device=device_of(net))  # type: ignore[arg-type]
-            found = net(image if isinstance(net, Network) else net.prepare(image))
-            if not isinstance(found, Tensor):
-                raise NetworkFormatError(
-                    f"the network has several outputs ({', '.join(found)}): only one can be exported"
-                )
-            sizes.append(tuple(found.shape[1:]))
-    return sizes[0] == sizes[1]
+        for scale in (1, 2, 4):  # fully connected layers need as many pixels as they were trained on
+            blank = torch.zeros(1, channels, SIDE[0] * scale, SIDE[1] * scale, device=device)
+            try:
+                images = blank, blank.repeat(1, 1, 2, 2)
+                found = [net(x if isinstance(net, Network) else net.prepare(x)) for x in images]
+                break
+            except (ArgumentError, NetworkFormatError):
+                if scale == 4:
+                    raise
+    if not isinstance(found[0], Tensor):
+        several = ", ".join(found[0])
+        raise NetworkFormatError(f"the network has several outputs ({several}): only one can be exported")
+    return scale, found[0].shape[1:] == found[1].shape[1:]
 
 
 def exported(net: Extractor) -> torch.export.ExportedProgram:
@@ -97,7 +101,8 @@ def exported(net: Extractor) -> torch.export.ExportedProgram:
     Raises NetworkFormatError where torch cannot trace it.
     """
     describer = DescriptorModule(net)
-    example = torch.rand(2, describer.channels, *SIDE, device=device_of(describer)) * 255
+    side = [length * describer.scale for length in SIDE]
+    example = torch.rand(2, describer.channels, *side, device=device_of(describer)) * 255
     free = torch.export.Dim.DYNAMIC
     try:
         with torch.no_grad(), warnings.catch_warnings():

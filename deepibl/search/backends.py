@@ -15,8 +15,6 @@ from matlab_compat.errors import ArgumentError
 from matlab_compat.files import StrPath
 
 BACKENDS = (*FILE_BACKENDS, "milvus")
-
-
 Index = PlaceIndex | MilvusIndex  # what search, merge, without and require_network of both need is the same
 
 
@@ -74,6 +72,8 @@ def edit_index(
     """
     if is_database(os.fspath(where)) and (output is not None or backend is not None):
         raise ArgumentError("an index in a database is changed in place and keeps its backend")
+    if is_database(os.fspath(output or "")) or backend not in (None, *FILE_BACKENDS):
+        raise ArgumentError("a file stays one, its backend exact, ivfpq or hnsw: for Milvus index its photos")
     index = open_index(where)
     threshold, gone, files = index.calibration.threshold, list(delete), list(merge)
     if gone:

@@ -132,7 +132,7 @@ def test_damage_is_found_and_has_its_exit_code(run, net, street) -> None:
         ),
         (("localize", "q/00.jpg", "--index", "a.idx", "--near", "400300,6000000", "--within", "5"), "33N"),
         (("index-edit", "a.idx"), "nothing to change"),
-        (("index-edit", "a.idx", "--backend", "abacus"), "must be one of ivfpq, hnsw"),
+        (("index-edit", "a.idx", "--backend", "abacus"), "its backend exact, ivfpq or hnsw"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_line(run, net, street, arguments, said: str) -> None:

@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from deepibl.cli.main import app
-from deepibl.networks.backbones import from_torch
+from deepibl.networks.backbones import CAFFE, from_torch
 from deepibl.networks.conversion import Difference, convert, difference, run_onnx
 from deepibl.networks.export import DescriptorModule, exported, save_exported, save_onnx
 from deepibl.networks.identity import network_id
@@ -23,6 +23,7 @@ from matlab_compat.dagnn.network import DagNN
 from matlab_compat.errors import ArgumentError, NetworkFormatError
 from matlab_compat.simplenn.network import SimpleNN
 from tests.golden_data import golden_files
+from tests.simplenn_structs import conv
 from tests.small_network import SMALL_NETWORK
 from tests.tolerances import TOL, assert_close
 
@@ -108,6 +109,49 @@ def test_onnx_keeps_the_small_number_beside_a_norm(tmp_path: Path) -> None:
     assert np.array_equal(
         run_onnx(tmp_path / "net.onnx", np.zeros((1, 3, 20, 30), np.float32)), np.zeros((1, 3, 20, 30))
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_the_maximum_is_of_the_whole_maps_whatever_the_size_of_the_image(suffix: str, tmp_path: Path) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    stem = conv("c1", 3, 3, 4, pad=np.array([[2.0, 0, 1, 3]]), stride=np.array([[2.0, 3]]))
+    pool = {"type": "pool", "method": "avg", "pool": np.array([[3.0, 2]]), "pad": np.array([[2.0, 0, 0, 1]])}
+    top = {"type": "custom", "class__": "layerTotalMaxPool", "name": "max"}
+    for number, layers in enumerate([[stem, top], [stem, pool, top]]):
+        net = SimpleNN.from_matlab({"layers": layers})
+        save_network(net, target := tmp_path / f"net{number}{suffix}")
+        assert difference(net, target, [*SIZES, (2, 192, 256)]).relative <= TOL["net"]
+
+
+def test_check_compares_images_of_another_size_than_the_traced_one(tmp_path: Path) -> None:
+    class Traced(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images[:, :, :64, :64].mean((2, 3))
+
+    net = from_torch(torch.nn.AvgPool2d((64, 64), (64, 64)), head="max", **vars(CAFFE))
+    fixed = torch.export.export(Traced(), (torch.rand(1, 3, 96, 128),))
+    torch.export.save(fixed, tmp_path / "net.pt2")
+    with pytest.raises(NetworkFormatError, match=r"net\.pt2 does not take \(2, 3, 121, 165\)"):
+        difference(net, tmp_path / "net.pt2")
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".safetensors", ".pt2"])
+def test_a_network_that_needs_larger_images_is_checked_with_larger_ones(suffix: str, tmp_path: Path) -> None:
+    layers = [conv("c1", 3, 3, 4, stride=np.array([[32.0]])), conv("fc6", 7, 4, 5, pad=np.zeros((1, 1)))]
+    save_network(SimpleNN.from_matlab({"layers": layers}), tmp_path / "in.mat")
+    found = CliRunner().invoke(
+        app, ["convert", str(tmp_path / "in.mat"), f"{tmp_path}/out{suffix}", "--check"]
+    )
+    assert found.exit_code == 0 and "(maps): largest difference" in found.output, found.output
+
+
+def test_a_file_that_onnxruntime_refuses_is_named_with_its_reason(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    (tmp_path / "net.onnx").write_bytes(b"no network")
+    with pytest.raises(NetworkFormatError, match=r"net\.onnx does not take .*INVALID_PROTOBUF"):
+        difference(load_network(SMALL_NETWORK), tmp_path / "net.onnx")
 
 
 def test_convert_ends_with_4_where_the_two_differ(

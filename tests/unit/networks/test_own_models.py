@@ -18,7 +18,7 @@ from deepibl.losses import SARELoss
 from deepibl.networks import from_torch, load_network, network_id, save_network, with_netvlad
 from deepibl.networks.build import add_pooling, channels
 from deepibl.networks.conversion import difference
-from deepibl.networks.export import gives_descriptors
+from deepibl.networks.export import traced_scale
 from deepibl.networks.libraries import library_model
 from deepibl.networks.weights import DEFAULT_NETWORK, find_network, list_networks
 from deepibl.runtime.files import map_tensors
@@ -229,7 +229,7 @@ def test_a_network_without_values_is_refused_and_its_outputs_kind_is_found_where
 ) -> None:
     photos(tmp_path, 1)
     net = from_torch(Describer().to("meta"))
-    assert gives_descriptors(net)
+    assert traced_scale(net)[1]
     with pytest.raises(ArgumentError, match="has no values"):
         deepibl.extract(net, [str(tmp_path / "0.png")])
 

@@ -149,6 +149,18 @@ def test_one_call_leaves_out_merges_and_rebuilds_a_file(tmp_path: Path) -> None:
     assert len(open_index(tmp_path / "a.idx")) == 50
 
 
+@pytest.mark.parametrize(
+    "how", [{"output": "c.db"}, {"output": "http://127.0.0.1:1/c"}, {"backend": "milvus"}]
+)
+def test_a_file_is_not_written_under_a_databases_name(tmp_path: Path, how: dict[str, str]) -> None:
+    line_index(0, 9).save(tmp_path / "a.idx")
+    if how.get("output") == "c.db":
+        how = {"output": f"{tmp_path}/c.db"}
+    with pytest.raises(ArgumentError, match="for Milvus index its photos"):
+        edit_index(tmp_path / "a.idx", **how)  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.idx"]
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.idx"
     line_index(0, 20).save(path)
