@@ -67,7 +67,7 @@ class Option:
     def normalised(self, value: Any) -> Any:
         """A Python or MATLAB value as the option's own type; strings stay, for `check` to refuse."""
         if self.name == "frozen_layers" and isinstance(value, str):
-            return (value,) if value else ()
+            return tuple(filter(None, map(str.strip, value.strip("[]").split(","))))
         if isinstance(value, str):
             return value
         flat = np.asarray([] if value is None else value).ravel()
