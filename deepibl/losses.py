@@ -232,7 +232,7 @@ class NPairLoss(TupleLoss):
     def compute(self, tuples: Tuples) -> Terms:
         """The terms of checked tuples."""
         towards = tuples.negatives - tuples.positive[:, None]
-        exponents = (self.settings["scale"] * towards @ tuples.query[:, :, None]).squeeze(2)
+        exponents = self.settings["scale"] * (towards * tuples.query[:, None]).sum(2)  # autocast rounds @
         return Terms(_log_one_plus_sum_exp(exponents, tuples.mask), tuples.mask.sum(1))
 
 
@@ -252,7 +252,7 @@ class AngularLoss(TupleLoss):
         tan2 = math.tan(math.radians(self.settings["degrees"])) ** 2
         anchor = tuples.query + tuples.positive
         to_positive = (tuples.query * tuples.positive).sum(1, keepdim=True)
-        to_negatives = (tuples.negatives @ anchor[:, :, None]).squeeze(2)
+        to_negatives = (tuples.negatives * anchor[:, None]).sum(2)
         exponents = 4 * tan2 * to_negatives - 2 * (1 + tan2) * to_positive
         return Terms(_log_one_plus_sum_exp(exponents, tuples.mask), tuples.mask.sum(1))
 

@@ -16,7 +16,9 @@ TRAIN are used as its database is: all its photos are trained with.
 """
 
 import csv
+import hashlib
 import math
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -117,7 +119,10 @@ class Photos:
         self.versions += [f"jitter{i + 1}" for i in range(recipe.versions)]
         self.versions += [f"night{i + 1}" for i in range(recipe.nights)]
         self.sides = 2 if recipe.mirrored else 1
-        self.positions = np.tile(positions, (self.sides, 1))
+        files = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in self.paths]
+        told = f"{self.sides} {files} {positions.tolist()}"
+        self.digest = hashlib.sha256(told.encode()).hexdigest()[:8]  # names what is kept of them
+        self.positions, self.frame = np.tile(positions, (self.sides, 1)), dataset.frame
         self.side = np.repeat(np.arange(self.sides), self.count)
 
     def __len__(self) -> int:
@@ -125,6 +130,8 @@ class Photos:
 
     def metres(self, some: Sequence[int], others: Sequence[int] | slice = slice(None)) -> np.ndarray:
         """Distances (S, T) of photos; a mirrored photo is where the photo is."""
+        if self.frame == "degrees":
+            raise typer.BadParameter("TRAIN: the photos are too far apart; train on cities of one UTM zone")
         return np.linalg.norm(self.positions[some][:, None] - self.positions[others][None], axis=2)
 
     def nearby(self, photo: int) -> np.ndarray:
@@ -187,6 +194,7 @@ def train(
         raise typer.BadParameter("this processor has no instructions for bfloat16: leave --bf16 out")
     out.mkdir(parents=True, exist_ok=True)
     net, photos, tested = load_network(network), Photos(city(train), recipe), city(val)
+    val_digest = Photos(tested, Recipe(mirrored=False)).digest
     torch.manual_seed(seed)
     read = reader(net, first, photos, recipe.precision, maps or out / "maps")
     shown = test_reader(net, first, tested, maps or out / "maps")
@@ -195,11 +203,9 @@ def train(
         log.writerow(["round", "loss", *(f"recall@{n}" for n in NS)])
         best = -1.0
         stem = f"{maps or out / 'maps'}/{{}}_{network_id(net)[:16]}_{recipe.precision}_{{}}.npy"
-        sketches = in_file(
-            stem.format("sketches", len(photos)), lambda: sketched(net, first, photos, read, bf16)
-        )
-        at_start = in_file(
-            stem.format("recall", tested.name), lambda: recall(net, first, tested, shown, bf16)
+        sketches, at_start = (
+            in_file(stem.format("sketches", photos.digest), lambda: sketched(net, first, photos, read, bf16)),
+            in_file(stem.format("recall", val_digest), lambda: recall(net, first, tested, shown, bf16)),
         )
         for number, mean_loss in enumerate(learn(net, first, photos, read, sketches, recipe)):
             recalls = recall(net, first, tested, shown, bf16) if number else at_start
@@ -245,8 +251,9 @@ def learn(
             queries, positives = draw_batch(photos, sketches, recipe, draw)
             ids = queries + positives
             maps = torch.stack([read(i, draw.choice(photos.versions)) for i in ids])
-            with WinogradGradients(), reduced(recipe.bf16):
-                rows = net(channels_last(maps), start=layer).flatten(1)
+            maps = maps.contiguous(memory_format=torch.channels_last)  # as convolutions on a CPU like them
+            with WinogradGradients(), torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
+                rows = net(maps, start=layer).flatten(1)
             far = torch.from_numpy(photos.metres(queries, ids) > FAR)
             points, count = same_distances(rows) * recipe.sharpness**0.5, len(queries)
             value = loss(points[:count], points[count:], points.expand(count, -1, -1), far)
@@ -284,9 +291,14 @@ def draw_batch(
         positives.append(int(draw.choice(similar[: math.ceil(SAME_VIEW * len(similar))])))
         return True
 
-    while len(queries) < recipe.places * (1 + recipe.alike):
-        photo, wanted = draw.randrange(len(photos)), recipe.alike
+    size, fruitless = recipe.places * (1 + recipe.alike), 0
+    while len(queries) < size:
+        photo, wanted, fruitless = draw.randrange(len(photos)), recipe.alike, fruitless + 1
+        if fruitless > 100 + 10 * len(photos):
+            few = f"{len(queries)} of a batch's {size} places are {FAR:g} m apart"
+            raise typer.BadParameter(f"TRAIN: only {few}; lower --places or --alike")
         if take(photo):
+            fruitless = 0
             for other in np.argsort(-(sketches @ sketches[photo]))[:CANDIDATES]:
                 if wanted and take(int(other)):
                     wanted -= 1
@@ -300,15 +312,8 @@ def reader(
     if not first:
         return lambda photo, version: net.prepare(photos.read(photo, version)[None])[0]
     kept = {
-        version: kept_maps(
-            net,
-            first,
-            folder / f"{version}_{precision}.npy",
-            partial(photos.read, version=version),
-            len(photos),
-            precision,
-        )
-        for version in photos.versions
+        each: kept_maps(net, first, folder / each, photos, partial(photos.read, version=each), precision)
+        for each in photos.versions
     }
     return lambda photo, version: torch.from_numpy(kept[version][photo].copy()).float()
 
@@ -318,14 +323,16 @@ def test_reader(net: SimpleNN, first: str, dataset: PlaceDataset, folder: Path) 
     photos = Photos(dataset, Recipe(mirrored=False))
     if not first:
         return lambda photo: net.prepare(photos.read(photo)[None])[0]
-    kept = kept_maps(net, first, folder / f"{dataset.name}.npy", photos.read, len(photos), "fp32")
+    kept = kept_maps(net, first, folder / dataset.name, photos, photos.read, "fp32")
     return lambda photo: torch.from_numpy(kept[photo].copy()).float()
 
 
 def kept_maps(
-    net: SimpleNN, first: str, file: Path, read: Callable[[int], Tensor], count: int, precision: str
+    net: SimpleNN, first: str, stem: Path, photos: Photos, read: Callable[[int], Tensor], precision: str
 ) -> np.ndarray:
-    """The input (N, C, H, W) float16 of the layer `first` of each photo, kept in a file."""
+    """The input (N, C, H, W) float16 of the layer `first` of each photo, kept in a file of these alone."""
+    below_first, count = net.with_layers(list(net)[: net.index(first)]), len(photos)
+    file = Path(f"{stem}_{network_id(below_first)[:16]}_{precision}_{photos.digest}.npy")
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         below = FusedBackbone(net, net.index(first), precision)
@@ -351,24 +358,15 @@ def trained(net: SimpleNN, first: str) -> tuple[list[Tensor], list[Tensor]]:
     return head, [each for each in convolutions if each.requires_grad]
 
 
-def reduced(bf16: bool) -> torch.autocast:
-    """Where convolutions are computed in bfloat16, if they are."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=bf16)
-
-
-def channels_last(maps: Tensor) -> Tensor:
-    """The maps as convolutions on a CPU like them."""
-    return maps.contiguous(memory_format=torch.channels_last)
-
-
 def described(
     net: SimpleNN, first: str, read: Callable[[int], Tensor], count: int, bf16: bool
 ) -> Iterator[Tensor]:
     """The descriptors (n, D) of photos, eight at a time."""
     for begin in range(0, count, 8):
         maps = torch.stack([read(i) for i in range(begin, min(begin + 8, count))])
-        with torch.no_grad(), reduced(bf16):
-            rows = net(channels_last(maps), start=first or None).flatten(1)
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            rows = net(maps, start=first or None).flatten(1)
         yield rows
 
 

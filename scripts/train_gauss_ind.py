@@ -37,20 +37,15 @@ def main(
 
     if leads:
         setup()
-
     doPitts250k = False
-
     lr = 0.001
-
     if train is None and val is None:
         dbTrain = dbPitts(doPitts250k, "train")
-
         dbVal = dbPitts(doPitts250k, "val")
     else:
         dbTrain, dbVal = training_datasets("", root, train, val, queries)
 
     # SARE with the Gaussian kernel (Our-Ind.)
-
     options = {
         "netID": "vd16",
         "layerName": "conv5_3",
@@ -60,7 +55,6 @@ def main(
         "doDraw": True,
     }
     sessionID = trainGaussKernalInd(dbTrain, dbVal, **{**options, **changes})
-
     if leads:
         pickBestNet(sessionID)
     return sessionID

@@ -332,10 +332,10 @@ def rank_loss(
                 report(number, len(tested), float(np.mean(losses)) if losses else float("nan"))
             losses += [] if loss is None else [loss]
     if not losses:
-        raise DatasetError(f"{dataset.name}: none of the {len(tested)} tested queries has positives")
-    seconds = time.perf_counter() - started
+        none = f"{dataset.name}: none of the {len(tested)} tested queries has positives"
+        raise DatasetError(f"{none} to train with (own photos: raise --training-threshold, metres)")
     used = np.array([query for query, positives, _ in drawn if len(positives)])
-    return RankLossResult(margin, np.array(losses), used, len(tested), seconds)
+    return RankLossResult(margin, np.array(losses), used, len(tested), time.perf_counter() - started)
 
 
 def _loss(

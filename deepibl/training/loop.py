@@ -94,9 +94,8 @@ class _Loop:
         self.listeners.notify(TrainingListener.epoch_started, state, rate, before)
         if not len(state.order):
             state.begin_epoch(self.train_set.query_count)
-        save_every = math.ceil(options.save_interval / options.batch_size)
         for batch in range(state.batch + 1, self.batches + 1):
-            if batch % save_every == 0:
+            if batch % np.ceil(options.save_interval / options.batch_size) == 0:  # by inf: never
                 self.save(f"epoch {state.epoch} batch {batch}")
             if self._refreshes(batch):
                 self._refresh(batch)

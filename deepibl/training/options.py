@@ -32,6 +32,8 @@ FREE_OPTIONS = (
     *("backbone_cache", "backbone_cache_gb", "backbone_cache_keep"),
 )
 
+_UNLIMITED = {"recall_sample_size", "save_interval", "refresh_interval", "learning_rate_drop_every"}
+_UNLIMITED |= {"test_interval", "backbone_cache_gb", "step_gb"}  # these may be inf
 _NOT_COMPARED = ("session", "output_prefix", "start_epoch")
 _NOT_GIVEN = object()
 _TOLD = "; names, positions, limits: "  # begins the digest of a data set
@@ -65,7 +67,7 @@ class Option:
     def normalised(self, value: Any) -> Any:
         """A Python or MATLAB value as the option's own type; strings stay, for `check` to refuse."""
         if self.name == "frozen_layers" and isinstance(value, str):
-            return (value,) if value else ()
+            return tuple(filter(None, map(str.strip, value.strip("[]").split(","))))
         if isinstance(value, str):
             return value
         flat = np.asarray([] if value is None else value).ravel()
@@ -98,6 +100,8 @@ class Option:
                 kind = f"a {'whole ' if self.whole else ''}number{self.unit and f' of {self.unit}'}"
                 kinds = " or ".join([*self.allowed, kind])
                 raise ArgumentError(f"{self.label} must be {kinds}, at least {self.least:g}; got {number!r}")
+            if math.isinf(number) and self.name not in _UNLIMITED:
+                raise ArgumentError(f"{self.label} must be finite")
 
 
 def _opt(matlab: str, default: Any, help: str = "", **more: Any) -> Any:
@@ -137,7 +141,7 @@ class TrainingOptions:
     margin: float = _amount("margin", 0.1, "margin of the triplet loss and of the reported rank loss")
     exclude_very_hard: bool = _opt("excludeVeryHard", False, "leave out negatives nearer than the positive")
     jitter_flip: bool = _opt("jitterFlip", False, "mirror a tuple's images with probability 1/2")
-    jitter_scales: tuple[float, ...] = _amount("jitterScale", (), "scales; a tuple's images have one")
+    jitter_scales: tuple[float, ...] = _amount("jitterScale", (), "scales; a tuple has one", least=0.01)
     session: str = _opt("sessionID", "", "name of the session; empty: a random one")
     output_prefix: str = _opt("outPrefix", "", "begins every file name; empty: localPaths' outPrefix")
     initial_database_features: str = _opt(
@@ -219,8 +223,6 @@ class TrainingOptions:
         if not self.recall_ns or tuple(sorted(self.recall_ns)) != self.recall_ns:
             problem = f"must be ascending and not empty; got {[*self.recall_ns]}"
             raise ArgumentError(f"{label('recall_ns')} {problem}")
-        if math.isinf(self.rank_loss_sample_size):
-            raise ArgumentError(f"{label('rank_loss_sample_size')} must be finite")
         if self.learning_rate_divisor == 0:
             raise ArgumentError(f"{label('learning_rate_divisor')} must be above 0")
 
@@ -294,17 +296,17 @@ def describe(options: TrainingOptions) -> str:
     return "\n".join(["options:", *lines])
 
 
-def schedule(options: TrainingOptions, epoch: int) -> tuple[float, int]:
+def schedule(options: TrainingOptions, epoch: int) -> tuple[float, float]:
     """Learning rate of an epoch (from 1), and after how many batches features are computed again.
 
     The rate is divided at epochs e > 1 with rem(e, learning_rate_drop_every) == 1, so with 1 never.
     """
     rate = float(options.learning_rate)
-    refresh = math.ceil(options.refresh_interval / options.batch_size)
+    refresh = float(np.ceil(options.refresh_interval / options.batch_size))  # which may be inf
     for past in range(2, epoch + 1):
         if past % options.learning_rate_drop_every == 1:
             rate /= options.learning_rate_divisor
-            refresh = int(round_half_away(refresh * options.learning_rate_divisor))
+            refresh = float(round_half_away(refresh * options.learning_rate_divisor))
     return rate, refresh
 
 

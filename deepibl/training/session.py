@@ -169,6 +169,9 @@ def train(
                 state = _resumed(blank, files, asked, given)
             elif from_epoch:
                 state = _from_epoch(blank, files, asked, given, keep_momentum)
+                told = [each.sets[0].rpartition(" (")[2] for each in (before or request, request)]
+                if told[0] != told[1]:  # the ids are of other images
+                    state.negative_caches = [ids[:0] for ids in state.negative_caches]
                 if before is None:  # MATLAB's: its request without what its trainers fill in
                     filled = [name for name in OPTIONS if name.startswith("initial_")]
                     kept = {n: getattr(asked, n) for n in (*filled, "test_before_training", "geo_centers")}
@@ -298,8 +301,8 @@ def _state(
     momentum: Mapping[tuple[int, int], torch.Tensor] | None = None,
 ) -> TrainingState:
     """A state at the beginning, of a network on the device that the options ask for."""
-    layer = options.first_trained_layer or 1
-    if not isinstance(layer, str) and not 1 <= layer <= len(net):
+    layer = 1 if options.first_trained_layer in (None, "") else options.first_trained_layer
+    if not isinstance(layer, str) and layer not in range(1, len(net) + 1):
         found = f"1 to {len(net)}, or {', '.join(net.names)}"
         raise ArgumentError(f"{label('first_trained_layer')} {layer}: the layers are {found}")
     unknown = [name for name in options.frozen_layers if name not in net.names]
@@ -313,6 +316,10 @@ def _state(
     take_momentum(net)
     net = net.to(device_for(options.use_gpu))
     stepper = Stepper(net, first, options.frozen_layers, dict(momentum or {}), options.precision)
+    few = f"{label('batch_size')} {options.batch_size} is more than the {queries} queries"
+    none = f"no layer from {net.names[first]} on has weights, or all are in {label('frozen_layers')}"
+    if not stepper.learned or queries < options.batch_size:
+        raise ArgumentError(f"nothing would be trained: {few if stepper.learned else none}")
     caches = [np.zeros(0, dtype=np.int64) for _ in range(queries)]
     return TrainingState(options, stepper, generator, caches, has_geo_fields=trainer.geo_fields)
 

@@ -170,6 +170,16 @@ def test_half_precision_features_are_compared_in_single() -> None:
     assert value.item() == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    "loss", [SARELoss(), TripletLoss(), LiftedStructureLoss(), NPairLoss(), AngularLoss()]
+)
+def test_autocast_around_a_loss_changes_no_bit(batch: Tuple, loss: torch.nn.Module) -> None:
+    query, positive, negatives = (each.float() for each in batch[:3])
+    with torch.autocast("cpu", torch.bfloat16):
+        got = loss(query, positive, negatives)
+    assert torch.equal(got, loss(query, positive, negatives)) and got.dtype == torch.float32
+
+
 def test_gauss_joint_equals_the_npair_loss_of_scale_two_on_unit_vectors(batch: Tuple) -> None:
     query, positive, negatives, mask = batch
     got = SARELoss("gauss", "joint")(query, positive, negatives, mask)

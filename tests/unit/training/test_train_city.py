@@ -21,6 +21,7 @@ from scripts.train_city import (
     Recipe,
     city,
     draw_batch,
+    kept_maps,
     mean,
     same_distances,
     start,
@@ -56,6 +57,44 @@ def test_a_batch_is_of_far_places_with_positives_of_the_same_side(streets: Path)
     assert apart.min() > FAR
     assert np.diag(photos.metres(queries, positives)).max() <= FAR
     assert (photos.side[queries] == photos.side[positives]).all() and not set(queries) & set(positives)
+
+
+def test_too_few_places_for_a_batch_are_an_error(streets: Path) -> None:
+    recipe = Recipe(places=100)
+    photos = Photos(city(streets / "train"), recipe)
+    sketches = np.random.default_rng(0).normal(size=(len(photos), 8)).astype(np.float32)
+    with pytest.raises(typer.BadParameter, match="of a batch's 400 places are 25 m apart; lower"):
+        draw_batch(photos, sketches, recipe, random.Random(0))
+
+
+def test_photos_too_far_apart_for_metres_are_refused(streets: Path) -> None:
+    dataset = city(streets / "train")
+    dataset.frame = "degrees"
+    with pytest.raises(typer.BadParameter, match="cities of one UTM zone"):
+        Photos(dataset, Recipe()).nearby(0)
+
+
+def test_kept_maps_are_of_one_network_and_of_these_photos_alone(streets: Path, tmp_path: Path) -> None:
+    write_small_vd16(tmp_path)
+    net, photos = (
+        load_network(tmp_path / "imagenet-vgg-verydeep-16.mat"),
+        Photos(city(streets / "val"), Recipe()),
+    )
+    photos.count, photos.sides = 2, 1
+    photos.side = photos.side[:2]
+
+    def kept() -> np.ndarray:
+        return kept_maps(net, "conv5_2", tmp_path / "plain", photos, photos.read, "fp32")
+
+    before, digest = kept(), photos.digest
+    torch.nn.init.zeros_(net["conv5_2"].weight)
+    assert np.array_equal(kept(), before) and len(list(tmp_path.glob("*.npy"))) == 1
+    torch.nn.init.zeros_(net["conv5_1"].weight)
+    assert not np.array_equal(kept(), before)
+    dataset = city(streets / "val")
+    dataset.database_names.pop()
+    dataset.database_positions = dataset.database_positions[:-1]
+    assert Photos(dataset, Recipe()).digest != digest == Photos(city(streets / "val"), Recipe()).digest
 
 
 def test_a_mirrored_photo_is_the_photo_mirrored(streets: Path) -> None:

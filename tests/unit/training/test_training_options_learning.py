@@ -63,6 +63,8 @@ def test_only_the_layers_that_learn_change(place):
         ({"backPropToLayer": "conv2"}, {"conv2"}),
         ({"backPropToLayer": 3}, {"conv2"}),
         ({"fixLayers": ["conv2"]}, {"conv1"}),
+        ({"fixLayers": "relu1, conv2"}, {"conv1"}),
+        ({"fixLayers": "[conv2]"}, {"conv1"}),
     ):
         after = layers(place, **changes)
         assert {name for name in before if not np.array_equal(before[name], after[name])} == learns

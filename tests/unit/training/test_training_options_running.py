@@ -70,6 +70,12 @@ def test_the_state_is_saved_every_so_many_queries(place):
     assert [why for why in log.saves if "batch" in why] == ["epoch 1 batch 2", "epoch 1 batch 4"]
 
 
+def test_within_an_epoch_nothing_is_saved_or_computed_again_with_infinite_intervals(place):
+    log, _ = run(place, saveFrequency=np.inf, compFeatsFrequency=np.inf, lrDownFreq=1e9)
+    assert not [why for why in log.saves if "batch" in why]
+    assert not [what for what in log.computed if "_train_b" in what]
+
+
 @tells_of("compFeatsFrequency")
 def test_features_are_computed_again_every_so_many_queries(place):
     log, _ = run(place, compFeatsFrequency=6)

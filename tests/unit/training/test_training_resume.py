@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepibl.datasets.place import PlaceDataset
 from deepibl.errors import SessionError, TrainingError
 from deepibl.matlab.training import trainGaussKernalInd
 from deepibl.training.listeners import TrainingListener
@@ -108,6 +109,23 @@ def test_going_on_from_an_epoch_equals_never_having_stopped(whole, tmp_path):
     place.train(sessionID="run", jitterFlip=True, nEpoch=1)
     place.train(sessionID="run", jitterFlip=True, nEpoch=2, startEpoch=2)
     same(place.weights("run"), whole.weights("run"))
+
+
+def test_with_corrected_positions_it_goes_on_without_the_negatives_remembered_by_the_old_ones(tmp_path):
+    place = Workplace(tmp_path)
+    right, val = place.sets
+
+    def with_database_at(positions):
+        lists = right.database_names, positions, right.query_names, right.query_positions
+        roots = {"database_root": right.database_root, "query_root": right.query_root}
+        return PlaceDataset(right.name, *lists, **roots)
+
+    place.sets = (with_database_at(np.roll(right.database_positions, 2, axis=0)), val)
+    place.train(sessionID="run", nEpoch=1, nNegCache=30)
+    place.sets, log = (with_database_at(right.database_positions), val), Log()
+    place.train(log, sessionID="run", startEpoch=2, nEpoch=2, nNegCap=30)
+    for mined in log.mined:
+        assert not set(mined.negatives) & set(right.positives(mined.query))
 
 
 def test_jitter_scale_goes_on_from_an_epoch_without_being_given_again(tmp_path):
