@@ -128,7 +128,7 @@ def evaluate(
     queries: Annotated[Path | None, option("Your own queries: folder, CSV or dbStruct.")] = None,
     index_file: Annotated[str | None, option("An index as the database.", "--index")] = None,
     index_root: opt.IndexRoot = None,
-    threshold: opt.Threshold = None,
+    threshold: opt.OwnThreshold = None,
     skip_unknown: opt.SkipUnknown = False,
     resize: opt.Resize = None,
     protocol: Annotated[str, option("Of tokyo247: deepibl (queries scaled to 640), netvlad.")] = "",

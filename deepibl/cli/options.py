@@ -64,9 +64,9 @@ Resize = Annotated[
     ),
 ]
 MaxPixels = Annotated[int, option("Larger photos are scaled down to this many pixels.", min=1024)]
-Threshold = Annotated[
-    float | None, option("Metres within which a match is right: 25, or a dbStruct's.", min=0)
-]
+_RIGHT = "Metres within which a match is right"
+Threshold = Annotated[float, option(f"{_RIGHT}.", min=0)]
+OwnThreshold = Annotated[float | None, option(f"{_RIGHT}: 25, or a dbStruct's.", min=0)]
 SkipUnknown = Annotated[bool, option("Leave out photos without a position.", "--skip-unknown")]
 TrainingThreshold = Annotated[float, option("Metres within which images are positives for training.", min=0)]
 DatasetRoot = Annotated[str | None, option("Folder with the data set's images.")]

@@ -34,7 +34,7 @@ def index(
         str | None, option("exact, ivfpq, hnsw or milvus (deepibl help scale).", show_default="exact")
     ] = None,
     half: Annotated[bool, option("Keep descriptors in float16.", "--half")] = False,
-    threshold: opt.Threshold = None,
+    threshold: opt.OwnThreshold = None,
     confidence_from: Annotated[Path | None, option("Queries with positions to fit confidences on.")] = None,
     add: Annotated[bool, option("Add images to the index that is there.", "--add")] = False,
     as_json: opt.Json = False,

@@ -64,7 +64,7 @@ def check_scales(precision: str, scales: Scales | None) -> None:
     """Raises ArgumentError for int8 without scales and for scales without int8."""
     if precision == "int8" and scales is None:
         raise ArgumentError(
-            "precision int8 needs the network's scales: deepibl calibrate NET PHOTOS… -o scales.json"
+            "int8 needs the network's scales: deepibl calibrate NET PHOTOS… -o s.json, then --scales s.json"
         )
     if precision != "int8" and scales is not None:
         raise ArgumentError(f"scales are for precision int8, not {precision}: leave --scales out")

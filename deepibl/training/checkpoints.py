@@ -248,7 +248,8 @@ def read_results(files: SessionFiles, n: int = 5) -> Results:
         queries = int(scalar(field_of(variables["auxData"], "numTrain")))
     if options.test_interval != 1:
         raise SessionError(
-            f"tested every {options.test_interval} epochs ({label('test_interval')}): the best one needs each"
+            f"tested every {options.test_interval} epochs ({label('test_interval')}): the best epoch is "
+            "known only where each is tested"
         )
     if not history.val.recall:
         raise SessionError(f"session {files.session} has no tested epoch yet: its first one is not finished")
